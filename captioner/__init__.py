@@ -1,0 +1,20 @@
+"""Captioner: says in a sentence what is in a photograph and shows, word by word, where it looked."""
+
+from .captioner import Caption, Captioner
+from .config import SearchConfig
+from .errors import CaptionerError, CheckpointError, DataError, PhotoError, SettingError
+from .photo import open_photo
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Caption",
+    "Captioner",
+    "CaptionerError",
+    "CheckpointError",
+    "DataError",
+    "PhotoError",
+    "SearchConfig",
+    "SettingError",
+    "open_photo",
+]

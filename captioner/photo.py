@@ -1,0 +1,159 @@
+"""From untrusted bytes to a photograph: checked, upright, RGB, without metadata, or a clear error.
+
+Every photograph takes this way, in training, evaluation, the page and the batch command alike.
+"""
+
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .errors import PhotoError
+
+PhotoSource = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image
+
+# No EPS or PDF: Pillow would hand those to Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+# Just below the size at which Pillow itself starts to warn; 89 million pixels are 267 MB as RGB.
+MAXIMUM_PIXELS = 89_000_000
+# More would not be seen: the model's square is smaller, and so is the page.
+LONGEST_SIDE = 1024
+
+SUPPORTED = "Supported are JPEG, PNG, WebP, GIF, BMP and TIFF."
+
+
+def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
+    """Read a photograph.
+
+    Args:
+        source: a path, the bytes of an image file, a binary file object, or a PIL image.
+        name: what an error message calls it; by default the path or file name.
+
+    Returns:
+        A PIL image of mode RGB: the first frame, upright by its EXIF orientation, transparency laid on
+        white, its longest side at most 1024 pixels, free of metadata.
+
+    Raises:
+        PhotoError: if there is no such file, or it is empty, damaged, truncated, too large, or no image
+            of a supported format. The message is fit for a user.
+    """
+    name = name or describe(source)
+    if isinstance(source, Image.Image):
+        check_size(source, name)
+        return normalise(source.copy(), name)
+    data = read_bytes(source, name)
+    if not data:
+        raise PhotoError(f"{name} is empty (0 bytes). Please choose another file.")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{name} is too large: {error}. Please scale it down first.") from error
+    except Image.UnidentifiedImageError as error:
+        raise PhotoError(f"{name} is not a photograph that can be read. {SUPPORTED}") from error
+    except Exception as error:  # decoders raise many types on damaged headers
+        raise PhotoError(f"{name} is damaged: {error}. {SUPPORTED}") from error
+    with image:
+        check_size(image, name)
+        return normalise(image, name)
+
+
+def describe(source: PhotoSource) -> str:
+    """What to call a source in a message."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    if isinstance(source, Image.Image):
+        return getattr(source, "filename", "") or "The image"
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "The photograph"
+
+
+def read_bytes(source: PhotoSource, name: str) -> bytes:
+    """All bytes of a path, a bytes object or a binary file object."""
+    if isinstance(source, bytes | bytearray):
+        return bytes(source)
+    try:
+        if isinstance(source, str | os.PathLike):
+            return Path(source).read_bytes()
+        if not hasattr(source, "read"):
+            raise PhotoError(
+                f"A photograph must be a path, bytes, a binary file object or a PIL image, not {type(source).__name__}."
+            )
+        if hasattr(source, "seek"):
+            source.seek(0)
+        data = source.read()
+    except FileNotFoundError as error:
+        raise PhotoError(f"{name} does not exist. Please check the path.") from error
+    except IsADirectoryError as error:
+        raise PhotoError(f"{name} is a folder, not a photograph.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PhotoError(f"{name} cannot be read: {reason}.") from error
+    if not isinstance(data, bytes):
+        raise PhotoError(f"{name} was opened as text. Please open it in binary mode ('rb').")
+    return data
+
+
+def check_size(image: Image.Image, name: str) -> None:
+    """Refuse, before decoding, more pixels than memory should be spent on."""
+    pixels = image.width * image.height
+    if pixels > MAXIMUM_PIXELS:
+        raise PhotoError(
+            f"{name} is too large: {image.width} x {image.height} pixels, and the limit is "
+            f"{MAXIMUM_PIXELS // 1_000_000} million. Please scale it down first."
+        )
+    if pixels == 0:
+        raise PhotoError(f"{name} has no pixels ({image.width} x {image.height}). Please choose another file.")
+
+
+def normalise(image: Image.Image, name: str) -> Image.Image:
+    """First frame, upright, RGB, at most LONGEST_SIDE pixels long, and nothing but pixels."""
+    try:
+        # Lets the JPEG decoder itself scale down by 2, 4 or 8 while it decodes.
+        image.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        image = to_rgb(image)
+        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return Image.fromarray(numpy.array(image))  # a fresh image carries no metadata
+    except Exception as error:  # decoders raise many types on damaged or truncated data
+        raise PhotoError(f"{name} is damaged or incomplete: {error}. Please choose another file.") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB from any mode: grey, palette, CMYK, transparency (laid on white), 16 and 32 bit."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(to_8_bit(numpy.asarray(image), image.mode)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def to_8_bit(values: numpy.ndarray, mode: str) -> numpy.ndarray:
+    """Grey values of 16 or more bits as uint8; ranges other than 8 and 16 bit are stretched to fit."""
+    values = numpy.nan_to_num(values.astype(numpy.float64), posinf=0, neginf=0)
+    low, high = values.min(), values.max()
+    if mode.startswith("I;16") or (low >= 0 and 255 < high <= 65535):
+        values = values / 257
+    elif low < 0 or high > 65535:
+        values = (values - low) * (255 / max(high - low, 1e-12))
+    elif mode == "F" and high <= 1:
+        values = values * 255
+    return values.round().clip(0, 255).astype(numpy.uint8)
+
+
+def photo_to_tensor(photo: Image.Image, image_size: int) -> Tensor:
+    """Squeeze a whole photograph into the model's square: uint8 (3, image_size, image_size).
+
+    Nothing is cropped away, so that caption and attention maps speak of all of it.
+    """
+    square = photo.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(numpy.array(square)).permute(2, 0, 1)
