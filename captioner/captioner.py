@@ -1,0 +1,162 @@
+"""Captioner: load once, caption many. The user's world (photographs, sentences) above, tensors below."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .config import SearchConfig
+from .errors import SettingError
+from .model import CaptionModel
+from .photo import PhotoSource, open_photo, photo_to_tensor
+from .search import Hypothesis, SpecialIds, search
+from .vocabulary import Vocabulary, join_words
+
+BUNDLED = Path(__file__).parent / "weights" / "captioner.safetensors"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence about a photograph, and where the model looked for each of its T words.
+
+    Attributes:
+        text: the sentence, with capital and full stop.
+        words: its words, lower case, as the model wrote them ("man", "'s").
+        log_probs: natural log-probability of each word.
+        attention: float32 (T, H, W), one map over the whole photograph for each word, each summing to 1.
+        score: log-probability of the sentence and its end, divided by (T + 1) ** length_penalty.
+        log_prob: log-probability of the sentence and its end, not divided.
+        alternatives: other captions, distinct as texts, best first.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    log_probs: tuple[float, ...]
+    attention: numpy.ndarray
+    score: float
+    log_prob: float
+    alternatives: tuple["Caption", ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is written to files: caption, score, words and log_probs, rounded to four decimals."""
+        return {
+            "caption": self.text,
+            "score": round(self.score, 4),
+            "words": list(self.words),
+            "log_probs": [round(value, 4) for value in self.log_probs],
+        }
+
+
+class Captioner:
+    """A model ready to caption photographs. It holds no state between calls, so threads may share it.
+
+    Args:
+        model: the network.
+        vocabulary: the words it writes.
+        device: where it runs.
+        checkpoint: where it came from, for `origin` and `scores`.
+    """
+
+    def __init__(
+        self, model: CaptionModel, vocabulary: Vocabulary, device: str = "auto", checkpoint: Checkpoint | None = None
+    ):
+        self.device = choose_device(device)
+        self.model = model.to(self.device).eval()
+        self.vocabulary = vocabulary
+        self.config = model.config
+        self.origin = checkpoint.origin if checkpoint else {}
+        self.scores = checkpoint.scores if checkpoint else {}
+        self._special = SpecialIds(
+            vocabulary.start, vocabulary.end, (vocabulary.pad, vocabulary.start, vocabulary.unknown)
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike | None = None, device: str = "auto") -> "Captioner":
+        """Load a checkpoint; without a path, the bundled model.
+
+        Raises:
+            CheckpointError: if the file is missing, damaged or foreign.
+            SettingError: if the device does not exist.
+        """
+        checkpoint = load_checkpoint(path or BUNDLED)
+        return cls(checkpoint.build(), checkpoint.vocabulary, device, checkpoint)
+
+    def caption(self, photo: PhotoSource, **settings: Any) -> Caption:
+        """Caption one photograph: a path, bytes, a binary file object or a PIL image.
+
+        Settings are those of `SearchConfig`, such as `beam_size=5`.
+
+        Raises:
+            PhotoError: if the photograph cannot be read.
+            SettingError: if a setting is unknown or out of range.
+        """
+        return self.caption_batch([photo], **settings)[0]
+
+    def caption_batch(self, photos: Sequence[PhotoSource], **settings: Any) -> list[Caption]:
+        """Caption several photographs with one encoder pass and one search; see `caption`."""
+        SearchConfig.of(settings)  # wrong settings are told before the expensive part
+        return self.decode(self.encode(photos), **settings) if photos else []
+
+    @torch.inference_mode()
+    def encode(self, photos: Sequence[PhotoSource]) -> Tensor:
+        """The expensive part, once: photographs to a grid of features, float32 (B, C, H, W).
+
+        Raises:
+            PhotoError: if a photograph cannot be read.
+        """
+        if isinstance(photos, str | bytes | os.PathLike):
+            raise SettingError("encode and caption_batch take a list of photographs; for one, use caption.")
+        size = self.config.encoder.image_size
+        pixels = [photo_to_tensor(open_photo(photo), size) for photo in photos]
+        return self.model.encoder(torch.stack(pixels).to(self.device)).float()
+
+    def decode(self, grid: Tensor, **settings: Any) -> list[Caption]:
+        """The cheap part, as often as settings change: a grid (B, C, H, W) to a caption for each photograph.
+
+        Raises:
+            SettingError: if a setting is unknown or out of range.
+        """
+        config = SearchConfig.of(settings)
+        found = search(self.model.decoder, grid.to(self.device), self._special, config)
+        return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
+
+    def _to_caption(self, hypotheses: list[Hypothesis], grid_size: tuple[int, int], alternatives: int) -> Caption:
+        """The best hypothesis as a caption, the others as its alternatives."""
+        distinct: dict[str, dict[str, Any]] = {}
+        for hypothesis in hypotheses:
+            words = tuple(self.vocabulary.words[index] for index in hypothesis.ids)
+            text = join_words(words)
+            if text not in distinct:
+                distinct[text] = {
+                    "text": text,
+                    "words": words,
+                    "log_probs": tuple(hypothesis.log_probs),
+                    "attention": hypothesis.attention.float().view(-1, *grid_size).numpy(),
+                    "score": hypothesis.score,
+                    "log_prob": sum(hypothesis.log_probs) + hypothesis.end_log_prob,
+                }
+        best, *others = distinct.values()
+        return Caption(**best, alternatives=tuple(Caption(**other) for other in others[:alternatives]))
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name; "auto" takes a GPU where there is one.
+
+    Raises:
+        SettingError: if the device does not exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingError(f"The device {name!r} cannot be used here: {reason} Try 'cpu' or 'auto'.") from error
+    return device

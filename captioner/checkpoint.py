@@ -1,0 +1,175 @@
+"""One file for a model: weights as safetensors, and in its header everything needed to use them.
+
+Nothing in it is executed when it is loaded; the header is JSON text.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .config import CaptionerConfig
+from .errors import CheckpointError, SettingError
+from .model import CaptionModel
+from .vocabulary import Vocabulary
+
+FORMAT = "captioner"
+VERSION = "1"
+HINT = "Please use a file written by `python -m train fit`."
+
+
+@dataclass
+class Checkpoint:
+    """What a file holds.
+
+    `tensors`: the model's weights by name. `origin`: data, recipe and versions it came from. `scores`: of
+    its validation. `progress` and `progress_tensors`: what an unfinished training needs to go on, else empty.
+    """
+
+    config: CaptionerConfig
+    vocabulary: Vocabulary
+    tensors: dict[str, Tensor]
+    origin: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
+    progress_tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def build(self) -> CaptionModel:
+        """The model, float32, on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: if the tensors do not fit the architecture.
+        """
+        try:
+            # Without storage first, so that nothing is initialised only to be overwritten.
+            with torch.device("meta"):
+                model = CaptionModel(self.config, len(self.vocabulary))
+        except SettingError as error:
+            raise CheckpointError(f"The checkpoint's architecture cannot be built: {error} {HINT}") from error
+        restore_tensors(model, self.tensors)
+        return model.eval()
+
+
+def model_tensors(model: CaptionModel) -> dict[str, Tensor]:
+    """The tensors to store, by name; shared ones once."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: value for name, value in named if name not in ("encoder.mean", "encoder.std")}
+
+
+def restore_tensors(model: CaptionModel, tensors: dict[str, Tensor]) -> None:
+    """Put stored tensors into a model, as float32, in place of its own.
+
+    Raises:
+        CheckpointError: if one is missing, superfluous, or of another shape.
+    """
+    expected = model_tensors(model)
+    common = expected.keys() & tensors.keys()
+    for problem, names in (
+        ("lacks", expected.keys() - tensors.keys()),
+        ("has, beyond what its architecture needs,", tensors.keys() - expected.keys()),
+        ("has in another shape", {name for name in common if expected[name].shape != tensors[name].shape}),
+    ):
+        if names:
+            raise CheckpointError(
+                f"The checkpoint does not fit its own architecture: it {problem} {len(names)} tensors, "
+                f"such as {min(names)!r}. It is damaged or from another version. {HINT}"
+            )
+    values = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    model.load_state_dict(values, strict=False, assign=True)
+    model.decoder.tie()
+    model.encoder.to(memory_format=torch.channels_last)
+
+
+def to_half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and filters as float16; vectors (biases, norms), which weigh little, stay float32.
+
+    A tensor that float16 cannot hold stays as it is.
+    """
+    halved = {}
+    for name, value in tensors.items():
+        half = value.half() if value.is_floating_point() and value.dim() > 1 else value
+        halved[name] = half if torch.isfinite(half).all() else value
+    return halved
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a file atomically: whoever reads `path` finds the old content or the new, never a part.
+
+    Raises:
+        CheckpointError: if it cannot be written (a full disk, say); what was at `path` stays.
+    """
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": json.dumps(checkpoint.config.to_dict()),
+        "vocabulary": json.dumps(checkpoint.vocabulary.words, ensure_ascii=False),
+        "origin": json.dumps(checkpoint.origin),
+        "scores": json.dumps(checkpoint.scores),
+        "progress": json.dumps(checkpoint.progress),
+    }
+    tensors = {f"model.{name}": value for name, value in checkpoint.tensors.items()}
+    tensors |= {f"progress.{name}": value for name, value in checkpoint.progress_tensors.items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        save_file(tensors, temporary, header)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        raise CheckpointError(f"The checkpoint {path} cannot be written: {error}.") from error
+
+
+def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Read a file.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, or was not written by Captioner.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}. Please check the path.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise CheckpointError(f"{path} is a safetensors file, but not one of Captioner. {HINT}")
+            if header.get("version") != VERSION:
+                raise CheckpointError(
+                    f"{path} has format version {header.get('version')}, this program reads {VERSION}. "
+                    "Please update Captioner."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iteration)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}). {HINT}") from error
+    try:
+        return Checkpoint(
+            config=CaptionerConfig.from_dict(json.loads(header["config"])),
+            vocabulary=Vocabulary(json.loads(header["vocabulary"])),
+            origin=json.loads(header["origin"]),
+            scores=json.loads(header["scores"]),
+            progress=json.loads(header["progress"]),
+            tensors=with_prefix(tensors, "model."),
+            progress_tensors=with_prefix(tensors, "progress."),
+        )
+    except (KeyError, ValueError, TypeError, SettingError) as error:
+        raise CheckpointError(f"The header of {path} is damaged: {error}. {HINT}") from error
+
+
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

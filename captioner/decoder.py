@@ -1,0 +1,175 @@
+"""The decoder: two recurrent cells with soft attention between them, after Up-Down.
+
+Anderson et al., "Bottom-Up and Top-Down Attention for Image Captioning", 2018 (arXiv:1707.07998), over the
+grid of a CNN as in Xu et al., "Show, Attend and Tell", 2015 (arXiv:1502.03044).
+
+Shapes: B photographs, K captions of each (beams in a search, references in training), L grid cells,
+C channels of the grid, T words, V words of the vocabulary, D width, E embedding width, A attention width.
+The grid is stored once for a photograph, never once for a caption.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import DecoderConfig
+
+Cell = nn.LSTMCell | nn.GRUCell | nn.RNNCell
+
+
+class Memory(NamedTuple):
+    """What the decoder keeps of a photograph while it writes."""
+
+    grid: Tensor  # (B, L, D), projected
+    keys: Tensor  # (B, L, A), what attention compares with
+    mean: Tensor  # (B, 1, D), mean of the grid
+
+
+class State(NamedTuple):
+    """What the decoder remembers between words: hidden and cell state of both cells, each (B, K, D)."""
+
+    attention_hidden: Tensor
+    attention_cell: Tensor
+    language_hidden: Tensor
+    language_cell: Tensor
+
+    def select(self, parents: Tensor) -> "State":
+        """The state of each new beam's parent; `parents` is int64 (B, K), indices below the old K."""
+        return State(*(part.gather(1, parents[..., None].expand(-1, -1, part.size(-1))) for part in self))
+
+
+class Step(NamedTuple):
+    """One word further."""
+
+    log_probs: Tensor  # (B, K, V) float32
+    attention: Tensor  # (B, K, L) float32, sums to 1 over L
+    state: State
+
+
+def make_cell(kind: str, inputs: int, width: int) -> Cell:
+    """A recurrent cell by name; "rnn" is h_t = tanh(W_x x_t + W_h h_{t-1} + b)."""
+    return {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}[kind](inputs, width)
+
+
+def run_cell(cell: Cell, inputs: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of any cell on (B, K, .) tensors; cells without a memory hand it through."""
+    shape = hidden.shape
+    inputs, hidden = inputs.flatten(0, 1), hidden.flatten(0, 1)
+    if isinstance(cell, nn.LSTMCell):
+        hidden, new_memory = cell(inputs, (hidden, memory.flatten(0, 1)))
+        return hidden.view(shape), new_memory.view(shape)
+    return cell(inputs, hidden).view(shape), memory
+
+
+class AdditiveAttention(nn.Module):
+    """Bahdanau et al. 2015 (arXiv:1409.0473): score = v . tanh(key + W query)."""
+
+    def __init__(self, width: int, attention_width: int):
+        super().__init__()
+        self.query = nn.Linear(width, attention_width)
+        self.score = nn.Linear(attention_width, 1, bias=False)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Weights (B, K, L), summing to 1, of a query (B, K, D) over keys (B, L, A)."""
+        both = torch.tanh(keys[:, None] + self.query(query)[:, :, None])  # (B, K, L, A)
+        return self.score(both).squeeze(-1).float().softmax(-1)  # (B, K, L)
+
+
+class DotAttention(nn.Module):
+    """Luong et al. 2015 (arXiv:1508.04025), scaled: score = (W query) . key / sqrt(A)."""
+
+    def __init__(self, width: int, attention_width: int):
+        super().__init__()
+        self.query = nn.Linear(width, attention_width)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Weights (B, K, L), summing to 1, of a query (B, K, D) over keys (B, L, A)."""
+        scores = self.query(query) @ keys.transpose(1, 2) / keys.size(-1) ** 0.5  # (B, K, L)
+        return scores.float().softmax(-1)
+
+
+class Decoder(nn.Module):
+    """Writes a caption word by word, looking at the grid before each.
+
+    `start` and `step` are all that a search needs; `forward` is teacher forcing over whole captions.
+    """
+
+    def __init__(self, config: DecoderConfig, vocabulary_size: int):
+        super().__init__()
+        width, embedding_width = config.width, config.embedding_width
+        self.config = config
+        self.project = nn.Linear(config.grid_channels, width)
+        self.norm = nn.LayerNorm(width)
+        self.keys = nn.Linear(width, config.attention_width)
+        self.embedding = nn.Embedding(vocabulary_size, embedding_width)
+        self.attention_cell = make_cell(config.cell, width + width + embedding_width, width)
+        attention = {"additive": AdditiveAttention, "dot": DotAttention}[config.attention]
+        self.attention = attention(width, config.attention_width)
+        self.language_cell = make_cell(config.cell, width + width, width)
+        self.output = nn.Linear(width, embedding_width)
+        self.words = nn.Linear(embedding_width, vocabulary_size)
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.normal_(self.embedding.weight, std=embedding_width**-0.5)
+        self.tie()
+
+    def tie(self) -> None:
+        """Let reading and writing share one table, if the configuration says so (arXiv:1608.05859)."""
+        if self.config.tied_embeddings:
+            self.words.weight = self.embedding.weight
+
+    def remember(self, grid: Tensor) -> Memory:
+        """Prepare a grid (B, C, H, W) for any number of steps."""
+        cells = self.norm(functional.relu(self.project(grid.flatten(2).transpose(1, 2))))  # (B, L, D)
+        cells = self.dropout(cells)
+        return Memory(cells, self.keys(cells), cells.mean(1, keepdim=True))
+
+    def start(self, grid: Tensor, captions: int = 1) -> tuple[Memory, State]:
+        """Memory and first state for K = `captions` captions of each photograph; grid (B, C, H, W)."""
+        memory = self.remember(grid)
+        zeros = memory.grid.new_zeros(memory.grid.size(0), captions, self.config.width, dtype=torch.float32)
+        return memory, State(zeros, zeros, zeros, zeros)
+
+    def advance(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor, State]:
+        """Read one word, int64 (B, K); return hidden (B, K, D), attention (B, K, L) and the new state."""
+        embedded = self.dropout(self.embedding(words))  # (B, K, E)
+        mean = memory.mean.expand(-1, words.size(1), -1)  # (B, K, D)
+        inputs = torch.cat([state.language_hidden.to(mean.dtype), mean, embedded.to(mean.dtype)], -1)
+        attention_hidden, attention_cell = run_cell(
+            self.attention_cell, inputs, state.attention_hidden, state.attention_cell
+        )
+        weights = self.attention(attention_hidden, memory.keys)  # (B, K, L)
+        context = weights.to(memory.grid.dtype) @ memory.grid  # (B, K, D)
+        inputs = torch.cat([context, attention_hidden.to(context.dtype)], -1)  # (B, K, 2D)
+        language_hidden, language_cell = run_cell(
+            self.language_cell, inputs, state.language_hidden, state.language_cell
+        )
+        return language_hidden, weights, State(attention_hidden, attention_cell, language_hidden, language_cell)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Scores (..., V) of the next word from the language cell's hidden state (..., D)."""
+        return self.words(self.output(self.dropout(hidden)))
+
+    def step(self, words: Tensor, state: State, memory: Memory) -> Step:
+        """Read one word, int64 (B, K), and give the log-probabilities of the next."""
+        hidden, weights, state = self.advance(words, state, memory)
+        return Step(self.predict(hidden).float().log_softmax(-1), weights, state)
+
+    def forward(self, grid: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher forcing (Williams and Zipser 1989): read whole captions, whatever the model would say.
+
+        Args:
+            grid: (B, C, H, W).
+            captions: int64 (B, K, T), the words to read.
+
+        Returns:
+            Hidden states (B, K, T, D), for `predict`, and attention (B, K, T, L).
+        """
+        memory, state = self.start(grid, captions.size(1))
+        hidden, weights = [], []
+        for words in captions.unbind(2):
+            output, attention, state = self.advance(words, state, memory)
+            hidden.append(output)
+            weights.append(attention)
+        return torch.stack(hidden, 2), torch.stack(weights, 2)

@@ -1,0 +1,202 @@
+"""The encoder: a classification CNN of torchvision, by name, cut where its grid of features is.
+
+Shapes: B photographs, C channels, H x W cells of the grid, L = H * W.
+"""
+
+import difflib
+import functools
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .config import EncoderConfig
+from .errors import CheckpointError, SettingError
+
+# Prefix of a family's model names -> the module with its last grid. VGG and AlexNet end in a pooling
+# layer that would halve the grid; `default_layer` stops before it.
+DEFAULT_LAYERS = {
+    "alexnet": "features",
+    "convnext": "features",
+    "densenet": "features",
+    "efficientnet": "features",
+    "googlenet": "inception5b",
+    "inception": "Mixed_7c",
+    "mnasnet": "layers",
+    "mobilenet": "features",
+    "regnet": "trunk_output",
+    "resnet": "layer4",
+    "resnext": "layer4",
+    "shufflenet": "conv5",
+    "squeezenet": "features",
+    "vgg": "features",
+    "wide_resnet": "layer4",
+}
+
+
+@functools.cache
+def import_torchvision() -> ModuleType:
+    """Import torchvision, also where its compiled operators do not match the build of torch.
+
+    PyPI's torchvision is built against CUDA. Beside a CPU build of torch its operators cannot load and its
+    import fails, though models and transforms need none of them. Declaring the two operators that it
+    registers fakes for is enough; with matching builds nothing is declared.
+    """
+    try:
+        import torchvision.models.feature_extraction
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision.models.feature_extraction
+    return torchvision
+
+
+def encoder_names() -> list[str]:
+    """Names of all encoders that can be asked for, sorted."""
+    names = import_torchvision().models.list_models(module=import_torchvision().models)
+    return [name for name in names if name.startswith(tuple(DEFAULT_LAYERS))]
+
+
+def check_encoder_name(name: str) -> None:
+    """Raise SettingError with a suggestion unless `name` is an encoder."""
+    names = encoder_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(names)}."
+        raise SettingError(f"Unknown encoder {name!r}. {hint}")
+
+
+def default_layer(name: str, model: nn.Module) -> str:
+    """Name of the module whose output is the family's last grid of features."""
+    # the longest prefix, since "resnet" would also fit a "resnext" that came later
+    prefix = max((prefix for prefix in DEFAULT_LAYERS if name.startswith(prefix)), key=len)
+    layer = DEFAULT_LAYERS[prefix]
+    trunk = model.get_submodule(layer)
+    if isinstance(trunk, nn.Sequential) and isinstance(trunk[-1], nn.MaxPool2d):
+        return f"{layer}.{len(trunk) - 2}"
+    return layer
+
+
+def fold_batch_norm(graph: torch.fx.GraphModule) -> None:
+    """Merge each batch normalisation that directly follows a convolution into it, in place.
+
+    The output stays the same (up to rounding) for fixed statistics; the network gets smaller and faster.
+    Unlike `torch.fx.experimental.optimization.fuse` it neither copies the network nor leaves this package
+    with an interface marked experimental.
+    """
+    modules = dict(graph.named_modules())
+    for node in list(graph.graph.nodes):
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        source = node.args[0]
+        if source.op == "call_module" and isinstance(modules[source.target], nn.Conv2d) and len(source.users) == 1:
+            folded = fuse_conv_bn_eval(modules[source.target].eval(), modules[node.target].eval())
+            graph.set_submodule(source.target, folded)
+            node.replace_all_uses_with(source)
+            graph.graph.erase_node(node)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+
+
+class Encoder(nn.Module):
+    """A CNN from photographs, uint8 RGB (B, 3, image_size, image_size), to a grid, float (B, C, H, W).
+
+    Scaling and normalisation belong to it, so that preprocessing cannot drift between training and use.
+
+    Args:
+        config: name, layer and preprocessing.
+        weights: "none" for random weights, "imagenet" for torchvision's (downloaded once by torchvision),
+            or the path of a .safetensors file with torchvision's parameter names.
+
+    Raises:
+        SettingError: unknown encoder or layer.
+        CheckpointError: the weights file cannot be read or does not fit.
+    """
+
+    def __init__(self, config: EncoderConfig, weights: str = "none"):
+        super().__init__()
+        self.config = config
+        model = build_model(config.name, "DEFAULT" if weights == "imagenet" else None)
+        layer = config.layer or default_layer(config.name, model)
+        extraction = import_torchvision().models.feature_extraction
+        nodes = extraction.get_graph_node_names(model.eval(), suppress_diff_warning=True)[1]
+        if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
+            layers = [name for name, _ in model.named_children()]
+            raise SettingError(f"Encoder {config.name!r} has no layer {layer!r}. Its parts are {', '.join(layers)}.")
+        self.graph = extraction.create_feature_extractor(model, {layer: "grid"}, suppress_diff_warning=True)
+        # The extractor holds a graph for training and one for evaluation; only the latter is wanted
+        # (no auxiliary heads), so it is copied out of its wrapper.
+        self.graph = torch.fx.GraphModule(self.graph, self.graph.eval_graph)
+        if weights not in ("none", "imagenet"):
+            load_weights(self.graph, Path(weights))
+        if config.fold_batch_norm:
+            fold_batch_norm(self.graph)
+        # Named devices: these two stay real when the network itself is built without storage.
+        self.register_buffer("mean", torch.tensor(config.mean, device="cpu").view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(config.std, device="cpu").view(3, 1, 1) * 255, persistent=False)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        normalised = (photos.to(self.mean.dtype) - self.mean) / self.std  # (B, 3, S, S)
+        return self.graph(normalised.contiguous(memory_format=torch.channels_last))["grid"]  # (B, C, H, W)
+
+    @torch.inference_mode()
+    def grid_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the grid, measured on an empty photograph.
+
+        Raises:
+            SettingError: if the layer's output is no grid.
+        """
+        side = self.config.image_size
+        grid = self(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.mean.device))
+        if grid.dim() != 4:
+            raise SettingError(
+                f"Layer {self.config.layer!r} of {self.config.name!r} gives no grid, but a tensor of shape "
+                f"{tuple(grid.shape)}. Choose an earlier layer."
+            )
+        return tuple(grid.shape[1:])
+
+
+def build_model(name: str, weights: str | None) -> nn.Module:
+    """A torchvision classifier by name, with its auxiliary heads off and its input as it is."""
+    check_encoder_name(name)
+    torchvision = import_torchvision()
+    arguments: dict[str, object] = {"weights": weights}
+    if name in ("inception_v3", "googlenet"):
+        # Both rescale their input when they load weights; here the configuration's mean and std do that.
+        arguments |= {"transform_input": False}
+        if weights is None:
+            arguments |= {"init_weights": False, "aux_logits": False}
+    return torchvision.models.get_model(name, **arguments)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a local .safetensors file with torchvision's parameter names; names the model lacks are skipped.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, or lacks or misshapes a tensor of the model.
+    """
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"The encoder weights {path} cannot be read as safetensors: {error}.") from error
+    expected = {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+    missing = [name for name in expected if name not in tensors]
+    if missing:
+        raise CheckpointError(
+            f"The encoder weights {path} lack {len(missing)} of {len(expected)} tensors, the first being "
+            f"{missing[0]!r}. Is it the same architecture? An earlier layer may need fewer."
+        )
+    wrong = [name for name in expected if tensors[name].shape != expected[name].shape]
+    if wrong:
+        raise CheckpointError(
+            f"The encoder weights {path} have another shape for {wrong[0]!r}: "
+            f"{tuple(tensors[wrong[0]].shape)} instead of {tuple(expected[wrong[0]].shape)}."
+        )
+    model.load_state_dict({name: tensors[name].float() for name in expected}, strict=False)

@@ -1,0 +1,23 @@
+"""The whole network: encoder and decoder, as one module with one set of weights."""
+
+from torch import nn
+
+from .config import CaptionerConfig
+from .decoder import Decoder
+from .encoder import Encoder
+
+
+class CaptionModel(nn.Module):
+    """A photograph's pixels in, words and attention out; how is in its two parts.
+
+    Args:
+        config: architecture and preprocessing.
+        vocabulary_size: number of words, special ones included.
+        encoder_weights: "none", "imagenet", or the path of a .safetensors file (see `Encoder`).
+    """
+
+    def __init__(self, config: CaptionerConfig, vocabulary_size: int, encoder_weights: str = "none"):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.encoder, encoder_weights)
+        self.decoder = Decoder(config.decoder, vocabulary_size)
