@@ -1,0 +1,1 @@
+"""Fitting and judging of captioners; imports captioner, never the other way round."""

@@ -1,0 +1,102 @@
+"""Free-running captions (no teacher forcing) of a data set, and their scores."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from captioner import Captioner
+from captioner.errors import DataError, PhotoError
+
+from .dataset import Example
+from .metrics import Scores, Texts, score
+
+Encode = Callable[[Captioner, Example], Tensor]
+
+
+@dataclass
+class Written:
+    """Captions by photograph, the photographs that could not be read, and seconds for each caption."""
+
+    captions: dict[int | str, str]
+    errors: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def encode_photo(captioner: Captioner, example: Example) -> Tensor:
+    """The grid (1, C, H, W) of an example's photograph."""
+    return captioner.encode([example.path])
+
+
+def write_captions(
+    captioner: Captioner,
+    examples: list[Example],
+    batch_size: int = 25,
+    encode: Encode = encode_photo,
+    progress: bool = True,
+    **settings: Any,
+) -> Written:
+    """Caption every example's photograph; those that cannot be read are told, not fatal."""
+    written = Written({})
+    start = time.perf_counter()
+    with tqdm(total=len(examples), desc="captions", unit="photo", disable=not progress) as bar:
+        for first in range(0, len(examples), batch_size):
+            batch = examples[first : first + batch_size]
+            grids, good = [], []
+            for example in batch:
+                try:
+                    grids.append(encode(captioner, example))
+                    good.append(example)
+                except PhotoError as error:
+                    written.errors.append(str(error))
+            if good:
+                captions = captioner.decode(torch.cat(grids), **settings)
+                written.captions |= {e.photo_id: caption.text for e, caption in zip(good, captions, strict=True)}
+            bar.update(len(batch))
+    written.seconds = (time.perf_counter() - start) / max(len(written.captions), 1)
+    return written
+
+
+def references_of(examples: Iterable[Example]) -> Texts:
+    """Human captions by photograph."""
+    return {example.photo_id: list(example.captions) for example in examples}
+
+
+def read_results(path: Path) -> dict[int | str, str]:
+    """Captions in COCO's results format: a list of {"image_id", "caption"}.
+
+    Raises:
+        DataError: if the file is not of that format.
+    """
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {row["image_id"]: row["caption"] for row in rows}
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise DataError(f"The results {path} cannot be read: {error}.") from error
+    except (KeyError, TypeError) as error:
+        raise DataError(f'{path} is not in COCO\'s results format, a list of {{"image_id", "caption"}}.') from error
+
+
+def make_report(scores: Scores, references: Texts, captions: dict[int | str, str], **facts: Any) -> dict[str, Any]:
+    """What `evaluate` prints and writes: scores, and what they were computed from."""
+    return {
+        "scores": {name: round(value, 2) for name, value in scores.values.items()},
+        "unit": "times 100",
+        "tokenizer": scores.tokenizer,
+        "missing": scores.missing,
+        "photographs": len(captions),
+        "references": sum(len(references[key]) for key in captions),
+        "distinct_captions": len(set(captions.values())),
+        **facts,
+    }
+
+
+def score_captions(examples: list[Example], captions: dict[int | str, str], java: bool | None = None) -> Scores:
+    """Scores of captions against the examples' human captions."""
+    return score(references_of(examples), captions, java)
