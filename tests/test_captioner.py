@@ -1,0 +1,125 @@
+"""The public object: what README promises of it."""
+
+import io
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy
+import pytest
+from PIL import Image
+
+from captioner import Caption, Captioner, PhotoError, SettingError
+
+from .drawing import draw, tiny_captioner
+
+
+def check_promises(caption: Caption) -> None:
+    """What holds of every caption of every model."""
+    assert caption.text
+    assert caption.words
+    assert "<" not in caption.text
+    assert caption.text[0].isupper() or not caption.text[0].isalpha()
+    assert caption.text.endswith(".")
+    assert len(caption.words) == len(caption.log_probs) == len(caption.attention)
+    assert all(value <= 0 for value in caption.log_probs)
+    assert caption.attention.dtype == numpy.float32
+    assert caption.attention.min() >= 0
+    assert numpy.allclose(caption.attention.sum((1, 2)), 1, atol=1e-5)
+    texts = [caption.text, *(other.text for other in caption.alternatives)]
+    assert len(set(texts)) == len(texts)
+    scores = [caption.score, *(other.score for other in caption.alternatives)]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
+def test_promises_hold_for_any_model(cell, method):
+    captioner = tiny_captioner(cell=cell)
+    for photo in (draw("red", "circle"), draw("blue", "square", (200, 50))):
+        check_promises(captioner.caption(photo, method=method, beam_size=4))
+
+
+def test_promises_hold_for_the_bundled_model(bundled, examples):
+    captions = bundled.caption_batch(examples)
+    for caption in captions:
+        check_promises(caption)
+        assert caption.attention.shape[1:] == (8, 8)
+        assert len(caption.alternatives) >= 1
+    # The old complaint: every photograph got the same sentence, every word the same map.
+    assert len({caption.text for caption in captions}) == len(examples)
+    for caption in captions:
+        assert numpy.abs(caption.attention[0] - caption.attention[-1]).max() > 0.01
+
+
+def test_the_bundled_model_sees(bundled, examples):
+    said = {path.stem: set(bundled.caption(path).words) for path in examples}
+    assert "cat" in said["cat"]
+    assert said["coffee"] & {"coffee", "cup", "mug", "bowl", "plate", "table", "food"}
+    assert said["astronaut"] & {"man", "woman", "person", "girl", "boy", "lady"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"method": "greedy"}, {"method": "sample", "seed": 3}, {"beam_size": 5}])
+def test_batch_and_single_agree(bundled, examples, settings):
+    together = bundled.caption_batch(examples, **settings)
+    for path, caption in zip(examples, together, strict=True):
+        alone = bundled.caption(path, **settings)
+        assert alone.text == caption.text
+        assert alone.log_probs == pytest.approx(caption.log_probs, abs=1e-3)
+        assert numpy.allclose(alone.attention, caption.attention, atol=1e-3)
+
+
+def test_encode_once_decode_often(bundled, examples):
+    grid = bundled.encode(examples[:2])
+    assert grid.shape == (2, 1280, 8, 8)
+    first = bundled.decode(grid, beam_size=3)
+    again = bundled.decode(grid, beam_size=3)
+    assert [caption.text for caption in first] == [caption.text for caption in again]
+    assert first[0].text == bundled.caption(examples[0], beam_size=3).text
+
+
+def test_sources_agree(bundled, examples):
+    path = examples[0]
+    sources = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path)]
+    assert len({caption.text for caption in bundled.caption_batch(sources)}) == 1
+
+
+def test_score_is_the_normalised_log_probability(tiny):
+    for penalty in (0.0, 0.5, 1.0):
+        caption = tiny.caption(draw("red", "square"), length_penalty=penalty)
+        assert caption.score == pytest.approx(caption.log_prob / (len(caption.words) + 1) ** penalty)
+        assert caption.log_prob < sum(caption.log_probs)
+        assert math.exp(caption.log_prob) < 1
+
+
+def test_settings_reach_the_search(tiny):
+    photo = draw("green", "triangle")
+    assert len(tiny.caption(photo, minimum_length=7, maximum_length=7).words) == 7
+    assert len(tiny.caption(photo, method="sample", beam_size=9, alternatives=2).alternatives) <= 2
+    assert tiny.caption(photo, method="greedy").alternatives == ()
+    with pytest.raises(SettingError, match="Unknown setting 'beem_size'"):
+        tiny.caption(photo, beem_size=2)
+    with pytest.raises(SettingError, match="take a list"):
+        tiny.caption_batch("photo.jpg")
+
+
+def test_bad_photographs_are_told(tiny, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"nothing")
+    with pytest.raises(PhotoError, match=r"bad\.jpg"):
+        tiny.caption(tmp_path / "bad.jpg")
+    assert tiny.caption_batch([]) == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (3000, 2)])
+def test_extreme_shapes(tiny, size):
+    check_promises(tiny.caption(Image.new("RGB", size, "red")))
+
+
+def test_unknown_device():
+    with pytest.raises(SettingError, match="'quantum' cannot be used"):
+        Captioner.load(device="quantum")
+
+
+def test_threads_share_one_model(bundled, examples):
+    expected = [bundled.caption(path).text for path in examples]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda path: bundled.caption(path).text, examples * 2)) == expected * 2

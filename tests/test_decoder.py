@@ -1,0 +1,94 @@
+"""The decoder's cells and attention, one step against many, and shapes."""
+
+import pytest
+import torch
+
+from captioner.config import ATTENTIONS, CELLS, DecoderConfig
+from captioner.decoder import Decoder
+
+B, K, T, V, C, H, W = 2, 3, 5, 11, 6, 2, 4
+
+
+def make(cell: str = "lstm", attention: str = "additive", **settings: object) -> Decoder:
+    torch.manual_seed(0)
+    sizes = {"grid_channels": C, "width": 8, "embedding_width": 7, "attention_width": 5} | settings
+    return Decoder(DecoderConfig(cell, attention, **sizes), V).eval()
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    return torch.randn(B, C, H, W), torch.randint(0, V, (B, K, T))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_steps_equal_teacher_forcing(cell, attention):
+    decoder = make(cell, attention)
+    grid, captions = inputs()
+    hidden, weights = decoder(grid, captions)
+    expected = decoder.predict(hidden).log_softmax(-1)
+    memory, state = decoder.start(grid, K)
+    for place in range(T):
+        step = decoder.step(captions[:, :, place], state, memory)
+        assert torch.allclose(step.log_probs, expected[:, :, place], atol=1e-5)
+        assert torch.allclose(step.attention, weights[:, :, place], atol=1e-6)
+        assert torch.allclose(step.attention.sum(-1), torch.ones(B, K), atol=1e-6)
+        state = step.state
+    assert weights.shape == (B, K, T, H * W)
+    assert torch.allclose(expected.exp().sum(-1), torch.ones(B, K, T), atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_captions_do_not_see_each_other(cell):
+    decoder = make(cell)
+    grid, captions = inputs()
+    together, _ = decoder(grid, captions)
+    alone, _ = decoder(grid[1:], captions[1:, 2:])
+    assert torch.allclose(together[1, 2], alone[0, 0], atol=1e-5)
+
+
+def test_rnn_is_the_plain_recurrence():
+    cell = make("rnn").attention_cell
+    torch.manual_seed(2)
+    x, h = torch.randn(4, cell.input_size), torch.randn(4, cell.hidden_size)
+    expected = torch.tanh(x @ cell.weight_ih.T + h @ cell.weight_hh.T + cell.bias_ih + cell.bias_hh)
+    assert torch.allclose(cell(x, h), expected, atol=1e-6)
+
+
+def test_attention_follows_the_grid():
+    decoder = make()
+    grid, captions = inputs()
+    _, weights = decoder(grid, captions)
+    _, moved = decoder(grid.flip(3), captions)
+    weights, moved = weights.view(B, K, T, H, W), moved.view(B, K, T, H, W)
+    assert torch.allclose(weights.flip(4), moved, atol=1e-6)
+    assert not torch.allclose(weights, moved, atol=1e-4)
+
+
+def test_tied_and_untied_embeddings():
+    tied, untied = make(), make(tied_embeddings=False)
+    assert tied.words.weight is tied.embedding.weight
+    assert untied.words.weight is not untied.embedding.weight
+    saved = sum(p.numel() for p in untied.parameters()) - sum(p.numel() for p in tied.parameters())
+    assert saved == V * 7
+
+
+def test_dropout_only_while_training():
+    decoder = make(dropout=0.5)
+    grid, captions = inputs()
+    assert torch.equal(decoder(grid, captions)[0], decoder(grid, captions)[0])
+    decoder.train()
+    assert not torch.equal(decoder(grid, captions)[0], decoder(grid, captions)[0])
+
+
+def test_state_selects_parents():
+    decoder = make()
+    grid, captions = inputs()
+    memory, state = decoder.start(grid, K)
+    state = decoder.step(captions[:, :, 0], state, memory).state
+    parents = torch.tensor([[2, 2, 0], [1, 0, 1]])
+    chosen = state.select(parents)
+    for photo in range(B):
+        for beam in range(K):
+            for new, old in zip(chosen, state, strict=True):
+                assert torch.equal(new[photo, beam], old[photo, parents[photo, beam]])

@@ -1,0 +1,219 @@
+"""Training a small network on drawn pictures, and reading its captions."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+import train.fit
+from captioner import Captioner, CaptionerError, DataError, SettingError
+from captioner.checkpoint import load_checkpoint
+from captioner.config import DecoderConfig
+from captioner.decoder import Decoder
+from train.__main__ import main
+from train.config import FitConfig
+from train.fit import fit
+from train.objective import cross_entropy
+
+from .drawing import COLOURS, SHAPES, draw, drawn_data
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Drawn pictures to train and validate on, as COCO captions files."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, copies, start in (("train", 8, 0), ("val", 1, 100)):
+        (folder / f"{name}.json").write_text(json.dumps(drawn_data(folder / "images", copies, start)))
+    return folder
+
+
+def small(data, output, **settings) -> FitConfig:
+    """A recipe for a network small enough to learn within seconds."""
+    recipe = FitConfig(
+        train=str(data / "train.json"),
+        val=str(data / "val.json"),
+        images=str(data / "images"),
+        output=str(output),
+        encoder="resnet18",
+        encoder_layer="layer2",
+        encoder_weights="none",
+        image_size=64,
+        width=48,
+        embedding_width=32,
+        attention_width=32,
+        dropout=0.1,
+        minimum_count=1,
+        epochs=1,
+        fine_tune_epochs=1,
+        batch_size=16,
+        precision="fp32",
+        device="cpu",
+    )
+    return replace(recipe, **settings)
+
+
+def test_a_small_network_learns_the_colours_it_is_shown(data, tmp_path):
+    settings = {"epochs": 0, "fine_tune_epochs": 6, "fine_tune_learning_rate": 5e-3, "encoder_learning_rate": 2e-3}
+    captioner = Captioner.load(fit(small(data, tmp_path, **settings)), "cpu")
+    # New pictures: the shapes lie elsewhere, on another ground. Chance would name 3 of 12 rightly.
+    said = {(c, s): captioner.caption(draw(c, s, seed=500)).words for c in COLOURS for s in SHAPES}
+    right = [colour for (colour, _), words in said.items() if set(words) & set(COLOURS) == {colour}]
+    assert len(right) >= 9, said
+    assert captioner.scores["CIDEr-D"] > 60
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == list(range(1, 7))
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert (tmp_path / "log.png").stat().st_size > 1000
+
+
+class StopHereError(Exception):
+    """Stands for a lost machine."""
+
+
+@pytest.mark.parametrize("stop_at", [4, 9])
+def test_resuming_continues_as_if_never_interrupted(data, tmp_path, monkeypatch, stop_at):
+    # Two epochs of six batches: the stops lie in the frozen and in the fine-tuning stage.
+    settings = {"encoder": "squeezenet1_1", "encoder_layer": "", "dropout": 0.3, "flip": True}
+    whole = small(data, tmp_path / "whole", **settings)
+    broken = small(data, tmp_path / "broken", **settings)
+    fit(whole)
+
+    real, steps = train.fit.train_step, []
+
+    def stopping(run, batch):
+        if len(steps) == stop_at:
+            run.save()
+            raise StopHereError
+        steps.append(batch)
+        return real(run, batch)
+
+    monkeypatch.setattr(train.fit, "train_step", stopping)
+    with pytest.raises(StopHereError):
+        fit(broken)
+    monkeypatch.undo()
+    fit(broken, resume=True)
+
+    one, other = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "broken"))
+    assert one.tensors.keys() == other.tensors.keys()
+    for name, value in one.tensors.items():
+        assert torch.allclose(value, other.tensors[name], atol=1e-6), name
+    for entry, twin in zip(one.progress["progress"]["log"], other.progress["progress"]["log"], strict=True):
+        assert entry["loss"] == pytest.approx(twin["loss"], abs=1e-3)
+        assert entry["CIDEr-D"] == pytest.approx(twin["CIDEr-D"], abs=0.01)
+
+
+def test_interrupting_saves(data, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.fit, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(small(data, tmp_path))
+    assert "--resume goes on" in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / "last.safetensors").progress["progress"]["epoch"] == 0
+
+
+def test_other_settings_or_no_flag_are_refused(data, tmp_path):
+    recipe = small(data, tmp_path, epochs=1, fine_tune_epochs=0, encoder="squeezenet1_1", encoder_layer="")
+    fit(recipe)
+    with pytest.raises(SettingError, match="Add --resume"):
+        fit(recipe)
+    with pytest.raises(SettingError, match=r"was started with dropout = 0.1, now it is 0.2"):
+        fit(replace(recipe, dropout=0.2), resume=True)
+    assert fit(recipe, resume=True) == tmp_path / "best.safetensors"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_precisions_and_cells(data, tmp_path, precision, cell):
+    settings = {"encoder": "squeezenet1_1", "encoder_layer": "", "attention": "dot", "untied": True}
+    best = fit(small(data, tmp_path, precision=precision, cell=cell, doubly_stochastic=0.1, **settings))
+    caption = Captioner.load(best, "cpu").caption(draw("red", "circle"))
+    assert caption.words
+
+
+def test_a_corrupt_photograph_is_left_out(data, tmp_path, capsys):
+    content = drawn_data(tmp_path / "images", 2)
+    (tmp_path / "images" / content["images"][3]["file_name"]).write_bytes(b"broken")
+    (tmp_path / "images" / content["images"][5]["file_name"]).unlink()
+    content["images"] += [{"id": 900, "file_name": "blue_circle_0.png"}]  # an image without captions
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    recipe = small(data, tmp_path / "run", encoder="squeezenet1_1", encoder_layer="", images=str(tmp_path / "images"))
+    recipe = replace(recipe, train=str(tmp_path / "train.json"), val_images=str(data / "images"))
+    with pytest.raises(DataError, match=r"photographs are missing|"):
+        fit(replace(recipe, images=str(tmp_path)))
+    fit(recipe)
+    output = capsys.readouterr()
+    assert "missing photograph, left out" in output.out
+    assert "photograph left out: " in output.out + output.err
+
+
+def test_a_loss_that_is_no_number_stops_with_the_state_kept(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(train.fit, "cross_entropy", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(DataError, match="The loss became nan in epoch 1, batch 1"):
+        fit(small(data, tmp_path))
+
+
+def test_loss_ignores_padding_and_smooths():
+    torch.manual_seed(0)
+    decoder = Decoder(DecoderConfig(grid_channels=4, width=8, embedding_width=8, attention_width=8), 12).eval()
+    grid = torch.randn(2, 4, 3, 3)
+    captions = torch.randint(4, 12, (2, 2, 6))
+    padded = torch.cat([captions, torch.zeros(2, 2, 3, dtype=torch.int64)], 2)
+    assert torch.allclose(cross_entropy(decoder, grid, captions), cross_entropy(decoder, grid, padded), atol=1e-5)
+    missing = torch.cat([captions, torch.zeros(2, 1, 6, dtype=torch.int64)], 1)  # a photograph with fewer captions
+    assert torch.allclose(cross_entropy(decoder, grid, captions), cross_entropy(decoder, grid, missing), atol=1e-5)
+    plain = cross_entropy(decoder, grid, captions)
+    assert cross_entropy(decoder, grid, captions, doubly_stochastic=1.0) > plain
+    # Smoothing by hand: a tenth of the target lies evenly on all words.
+    hidden, _ = decoder(grid, captions[:, :, :-1])
+    log_probs = decoder.predict(hidden).log_softmax(-1)
+    chosen = log_probs.gather(-1, captions[:, :, 1:, None]).mean()
+    expected = -(0.9 * chosen + 0.1 * log_probs.mean())
+    assert torch.allclose(cross_entropy(decoder, grid, captions, label_smoothing=0.1), expected, atol=1e-5)
+
+
+def test_the_command(data, tmp_path, capsys):
+    arguments = ["fit", "--train", str(data / "train.json"), "--val", str(data / "val.json")]
+    arguments += ["--images", str(data / "images"), "--output", str(tmp_path / "run"), "--encoder", "squeezenet1_1"]
+    arguments += ["--encoder-weights", "none", "--image-size", "64", "--width", "16", "--epochs", "1"]
+    arguments += ["--fine-tune-epochs", "0", "--minimum-count", "1", "--device", "cpu"]
+    assert main(arguments) == 0
+    assert "The best model is" in capsys.readouterr().out
+    report = tmp_path / "report.json"
+    evaluate = ["evaluate", "--annotations", str(data / "val.json"), "--images", str(data / "images")]
+    evaluate += [
+        "--checkpoint",
+        str(tmp_path / "run" / "best.safetensors"),
+        "--output",
+        str(report),
+        "--beam-size",
+        "2",
+    ]
+    assert main(evaluate) == 0
+    printed = capsys.readouterr().out
+    assert "CIDEr-D" in printed
+    assert "scores are times 100; photographs 12, references 24" in printed
+    assert "beam size 2" in printed
+    assert json.loads(report.read_text())["photographs"] == 12
+    assert main([*arguments[:-2], "--device", "quantum"]) == 1
+    assert "error: The device 'quantum'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": "missing.json"}, "cannot be read: .*missing.json"),
+        ({"images": "nowhere"}, "of 96 photographs are missing, the first being nowhere"),
+        ({"minimum_count": 10**6}, "Lower --minimum-count"),
+        ({"encoder": "resnet5"}, "Did you mean 'resnet50'"),
+        ({"precision": "int8"}, "Unknown precision 'int8'"),
+        ({"epochs": 0, "fine_tune_epochs": 0}, "nothing to train"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"cell": "transformer"}, "Unknown cell 'transformer'"),
+    ],
+)
+def test_wrong_settings_are_told(data, tmp_path, settings, message):
+    with pytest.raises(CaptionerError, match=message):
+        fit(small(data, tmp_path, **settings))
