@@ -257,7 +257,12 @@ def train_one_epoch(run: Run) -> None:
     run.dataset.known = frozenset() if run.fine_tuning else run.cache.keys()
     batches = epoch_order(len(run.examples), config.batch_size, config.seed, progress.epoch)
     loader = DataLoader(
-        run.dataset, batch_sampler=batches[progress.batch :], collate_fn=collate, num_workers=config.workers
+        run.dataset,
+        batch_sampler=batches[progress.batch :],
+        collate_fn=collate,
+        num_workers=config.workers,
+        # Its own, or each start of a loader, and so each resumption, would take from the random numbers of dropout.
+        generator=torch.Generator().manual_seed(config.seed),
     )
     stage = "fine-tuning" if run.fine_tuning else "frozen encoder"
     name = f"epoch {progress.epoch + 1}/{config.epochs + config.fine_tune_epochs}, {stage}"
