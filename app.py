@@ -9,9 +9,16 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
-from captioner import Caption, Captioner, CaptionerError, SearchConfig, open_photo
-from captioner.overlay import attention_figure, overlay
-from captioner.photo import SUFFIXES
+from captioner import (
+    PHOTO_SUFFIXES,
+    Caption,
+    Captioner,
+    CaptionerError,
+    SearchConfig,
+    attention_figure,
+    open_photo,
+    overlay_attention,
+)
 
 EXAMPLES = Path(__file__).parent / "captioner" / "examples"
 CREDITS = {
@@ -52,7 +59,7 @@ def choose_photographs() -> list[tuple[str, bytes]]:
         "Photograph from", [FILES, CAMERA, SAMPLES], default=FILES, required=True, label_visibility="collapsed"
     )
     if source == FILES:
-        kinds = [suffix.removeprefix(".") for suffix in SUFFIXES]
+        kinds = [suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES]
         files = st.file_uploader("Drop photographs here", kinds, accept_multiple_files=True, key="files")
         return [(file.name, file.getvalue()) for file in files]
     if source == CAMERA:
@@ -97,7 +104,9 @@ def choose_settings() -> dict[str, Any]:
 def percent(log_prob: float) -> str:
     """A natural log-probability as a percentage with two significant digits."""
     value = 100 * math.exp(log_prob)
-    return f"{value:.2g} %" if value >= 0.001 else "below 0.001 %"
+    if value < 0.001:
+        return "below 0.001 %"
+    return f"{value:.2g} %" if value < 10 else f"{value:.0f} %"
 
 
 def show_result(name: str, data: bytes, settings: dict[str, Any]) -> None:
@@ -110,12 +119,12 @@ def show_result(name: str, data: bytes, settings: dict[str, Any]) -> None:
         caption = choose_caption(best)
     with above:
         st.header(caption.text)
-        if caption.score < UNSURE:
+        if caption.log_prob / (len(caption.words) + 1) < UNSURE:
             st.info("The model is unsure about this photograph; read the caption with care.")
         word = choose_word(caption)
     with picture:
         strength = st.slider("Strength of the map", 0.0, 1.0, 0.75, 0.05) if word is not None else 0.0
-        shown = photo if word is None else overlay(photo, caption.attention[word], strength)
+        shown = photo if word is None else overlay_attention(photo, caption.attention[word], strength)
         st.image(shown, width="stretch", alt=caption.text)
         if word is not None:
             probability = percent(caption.log_probs[word])

@@ -3,11 +3,14 @@
 from .captioner import Caption, Captioner
 from .config import SearchConfig
 from .errors import CaptionerError, CheckpointError, DataError, PhotoError, SettingError
+from .overlay import attention_figure, overlay_attention
+from .photo import SUFFIXES as PHOTO_SUFFIXES
 from .photo import open_photo
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "PHOTO_SUFFIXES",
     "Caption",
     "Captioner",
     "CaptionerError",
@@ -16,5 +19,7 @@ __all__ = [
     "PhotoError",
     "SearchConfig",
     "SettingError",
+    "attention_figure",
     "open_photo",
+    "overlay_attention",
 ]

@@ -12,9 +12,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
+from PIL import Image
+from tqdm import tqdm
+
 from .captioner import Caption, Captioner
 from .config import SearchConfig
 from .errors import CaptionerError, PhotoError, SettingError
+from .overlay import attention_figure
 from .photo import SUFFIXES, open_photo
 
 # One option each; of several captions only the best is written.
@@ -69,17 +74,23 @@ def find_photos(names: list[str]) -> Iterator[Path]:
 
 
 def photos_below(folder: Path) -> Iterator[Path]:
-    """The photographs in a folder and all folders below it, sorted by path."""
-    for parent, folders, files in os.walk(folder):
+    """The photographs in a folder, sorted by name, then those of the folders in it.
+
+    A folder that may not be listed is given itself, so that it becomes a row that says so.
+    """
+    unreadable: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders.sort()
         for file in sorted(files):
             if file.lower().endswith(SUFFIXES):
                 yield Path(parent, file)
+    yield from (Path(error.filename) for error in unreadable)
 
 
 def caption_files(captioner: Captioner, files: list[Path], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One row for each file, in order: its caption, or what is wrong with it."""
     settings = search_settings(arguments)
+    figures = FigureFolder(arguments.attention, arguments.photos) if arguments.attention else None
     for first in range(0, len(files), arguments.batch_size):
         batch = files[first : first + arguments.batch_size]
         photos, errors = {}, {}
@@ -93,8 +104,8 @@ def caption_files(captioner: Captioner, files: list[Path], arguments: argparse.N
             if file in errors:
                 yield {"file": str(file), "error": errors[file]}
                 continue
-            if arguments.attention:
-                save_figure(photos[file], captions[file], file, arguments)
+            if figures:
+                figures.save(photos[file], captions[file], file)
             yield {"file": str(file)} | captions[file].to_dict()
 
 
@@ -103,15 +114,25 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {setting.name: getattr(arguments, setting.name) for setting in SEARCH_SETTINGS} | {"alternatives": 0}
 
 
-def save_figure(photo: Any, caption: Caption, file: Path, arguments: argparse.Namespace) -> None:
-    """Write the attention figure of a photograph under --attention, in the folders it came from."""
-    from .overlay import attention_figure  # drawing is needed by few
+class FigureFolder:
+    """Writes attention figures under a folder, in the subfolders that their photographs came from."""
 
-    roots = [Path(name) for name in arguments.photos if Path(name).is_dir() and file.is_relative_to(name)]
-    relative = file.relative_to(roots[0]) if roots else Path(file.name)
-    target = arguments.attention / relative.with_name(f"{relative.name}.png")  # photo.jpg and photo.png may both exist
-    target.parent.mkdir(parents=True, exist_ok=True)
-    attention_figure(photo, caption).save(target)
+    def __init__(self, folder: Path, names: list[str]):
+        self._folder = folder
+        self._roots = [Path(name) for name in names if Path(name).is_dir()]
+        self._used: set[Path] = set()
+
+    def save(self, photo: Image.Image, caption: Caption, file: Path) -> None:
+        """Write one figure; photographs of the same name get numbers."""
+        roots = [root for root in self._roots if file.is_relative_to(root)]
+        relative = file.relative_to(roots[0]) if roots else Path(file.name)
+        target, number = self._folder / f"{relative}.png", 1  # photo.jpg and photo.png may both exist
+        while target in self._used:
+            number += 1
+            target = self._folder / f"{relative}-{number}.png"
+        self._used.add(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        attention_figure(photo, caption).save(target)
 
 
 class Writer:
@@ -124,6 +145,7 @@ class Writer:
             self._csv.writeheader()
 
     def write(self, row: dict[str, Any]) -> None:
+        """Write a row and let it reach the file at once; standard output takes captions only."""
         if self._kind == ".csv":
             lists = {name: json.dumps(row[name], ensure_ascii=False) for name in ("words", "log_probs") if name in row}
             self._csv.writerow(row | lists)
@@ -140,17 +162,18 @@ def open_writer(output: Path | None) -> Iterator[Writer]:
     if output is None:
         yield Writer(sys.stdout, "")
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # Names that are no valid text (possible on Linux) must not stop the run.
-    with output.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        # Names that are no valid text (possible on Linux) must not stop the run.
+        file = output.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise SettingError(f"--output {output} cannot be written: {error.strerror}") from error
+    with file:
         yield Writer(file, output.suffix.lower())
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Caption everything; returns the number of photographs that could not be."""
-    import torch
-    from tqdm import tqdm
-
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     files = list(find_photos(arguments.photos))
@@ -164,7 +187,8 @@ def run(arguments: argparse.Namespace) -> int:
             if "error" in row:
                 failed += 1
                 bar.write(f"error: {row['error']}", file=sys.stderr)
-            writer.write(row)
+            with bar.external_write_mode(file=sys.stdout):  # the bar makes room for lines on a terminal
+                writer.write(row)
             bar.update()
     summary = f"{len(files) - failed} of {len(files)} photographs captioned"
     print(f"{summary}, {failed} could not be." if failed else f"{summary}.", file=sys.stderr)
@@ -179,6 +203,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.output and arguments.output.suffix.lower() not in (".jsonl", ".csv"):
         parser.error(f"--output must end in .jsonl or .csv, not {arguments.output.name!r}")
+    if "" in arguments.photos:
+        parser.error("a photograph's name is empty")
     try:
         SearchConfig.of(search_settings(arguments))
     except SettingError as error:
@@ -197,9 +223,12 @@ def main(argv: list[str] | None = None) -> int:
         # The reader has gone; what is still buffered must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except torch.OutOfMemoryError:
+        print("error: the device's memory is full. Try a smaller --batch-size, or --device cpu.", file=sys.stderr)
+        return 1
     except OSError as error:
-        print(f"error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
-        return 2
+        print(f"error: {error}. The captions written so far are kept.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Stopped; the captions written so far are kept.", file=sys.stderr)
         return 130

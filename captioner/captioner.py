@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 import torch
+from PIL import Image
 from torch import Tensor
 
 from .checkpoint import Checkpoint, load_checkpoint
@@ -101,7 +102,9 @@ class Captioner:
     def caption_batch(self, photos: Sequence[PhotoSource], **settings: Any) -> list[Caption]:
         """Caption several photographs with one encoder pass and one search; see `caption`."""
         SearchConfig.of(settings)  # wrong settings are told before the expensive part
-        return self.decode(self.encode(photos), **settings) if photos else []
+        if isinstance(photos, list | tuple) and not photos:
+            return []
+        return self.decode(self.encode(photos), **settings)
 
     @torch.inference_mode()
     def encode(self, photos: Sequence[PhotoSource]) -> Tensor:
@@ -110,8 +113,10 @@ class Captioner:
         Raises:
             PhotoError: if a photograph cannot be read.
         """
-        if isinstance(photos, str | bytes | os.PathLike):
+        if isinstance(photos, str | bytes | bytearray | os.PathLike | Image.Image) or hasattr(photos, "read"):
             raise SettingError("encode and caption_batch take a list of photographs; for one, use caption.")
+        if not photos:
+            raise SettingError("encode was given an empty list of photographs.")
         size = self.config.encoder.image_size
         pixels = [photo_to_tensor(open_photo(photo), size) for photo in photos]
         return self.model.encoder(torch.stack(pixels).to(self.device)).float()
@@ -155,8 +160,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # a NotImplementedError, of "meta", is a RuntimeError
         reason = str(error).splitlines()[0]
         raise SettingError(f"The device {name!r} cannot be used here: {reason} Try 'cpu' or 'auto'.") from error
     return device

@@ -3,6 +3,7 @@
 Nothing in it is executed when it is loaded; the header is JSON text.
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -51,8 +52,14 @@ class Checkpoint:
             # Without storage first, so that nothing is initialised only to be overwritten.
             with torch.device("meta"):
                 model = CaptionModel(self.config, len(self.vocabulary))
+                channels = model.encoder.grid_shape()[0]
         except SettingError as error:
             raise CheckpointError(f"The checkpoint's architecture cannot be built: {error} {HINT}") from error
+        if channels != self.config.decoder.grid_channels:
+            raise CheckpointError(
+                f"The checkpoint's encoder gives {channels} channels, its decoder wants "
+                f"{self.config.decoder.grid_channels}. {HINT}"
+            )
         restore_tensors(model, self.tensors)
         return model.eval()
 
@@ -75,16 +82,23 @@ def restore_tensors(model: CaptionModel, tensors: dict[str, Tensor]) -> None:
         ("lacks", expected.keys() - tensors.keys()),
         ("has, beyond what its architecture needs,", tensors.keys() - expected.keys()),
         ("has in another shape", {name for name in common if expected[name].shape != tensors[name].shape}),
+        ("has in another type", {name for name in common if is_float(expected[name]) != is_float(tensors[name])}),
+        ("has with values that are no numbers", {name for name in common if not torch.isfinite(tensors[name]).all()}),
     ):
         if names:
             raise CheckpointError(
                 f"The checkpoint does not fit its own architecture: it {problem} {len(names)} tensors, "
                 f"such as {min(names)!r}. It is damaged or from another version. {HINT}"
             )
-    values = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    values = {name: value.float() if is_float(value) else value for name, value in tensors.items()}
     model.load_state_dict(values, strict=False, assign=True)
     model.decoder.tie()
     model.encoder.to(memory_format=torch.channels_last)
+
+
+def is_float(tensor: Tensor) -> bool:
+    """Whether a tensor holds real numbers with a fraction."""
+    return tensor.is_floating_point()
 
 
 def to_half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -105,18 +119,19 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         CheckpointError: if it cannot be written (a full disk, say); what was at `path` stays.
     """
+    tensors = {f"model.{name}": value for name, value in checkpoint.tensors.items()}
+    tensors |= {f"progress.{name}": value for name, value in checkpoint.progress_tensors.items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     header = {
         "format": FORMAT,
         "version": VERSION,
+        "digest": digest(tensors),
         "config": json.dumps(checkpoint.config.to_dict()),
         "vocabulary": json.dumps(checkpoint.vocabulary.words, ensure_ascii=False),
         "origin": json.dumps(checkpoint.origin),
         "scores": json.dumps(checkpoint.scores),
         "progress": json.dumps(checkpoint.progress),
     }
-    tensors = {f"model.{name}": value for name, value in checkpoint.tensors.items()}
-    tensors |= {f"progress.{name}": value for name, value in checkpoint.progress_tensors.items()}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,9 +144,10 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        if temporary:
-            temporary.unlink(missing_ok=True)
         raise CheckpointError(f"The checkpoint {path} cannot be written: {error}.") from error
+    finally:
+        if temporary:
+            temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
 
 
 def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
@@ -156,6 +172,8 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iteration)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file ({error}). {HINT}") from error
+    if header.get("digest") != digest(tensors):
+        raise CheckpointError(f"{path} is damaged: its tensors are not those that were written. {HINT}")
     try:
         return Checkpoint(
             config=CaptionerConfig.from_dict(json.loads(header["config"])),
@@ -166,8 +184,17 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
             tensors=with_prefix(tensors, "model."),
             progress_tensors=with_prefix(tensors, "progress."),
         )
-    except (KeyError, ValueError, TypeError, SettingError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, SettingError) as error:
         raise CheckpointError(f"The header of {path} is damaged: {error}. {HINT}") from error
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names and contents; safetensors itself does not notice a changed byte."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        sha.update(name.encode())
+        sha.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
 
 
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

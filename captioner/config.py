@@ -1,5 +1,6 @@
 """The settings of a model, which travel in its checkpoint, and those of a search."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -51,10 +52,12 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         check_range(self, "image_size", 32, 2048, whole=True)
+        check(isinstance(self.name, str) and isinstance(self.layer, str), "name and layer must be texts.")
         check(len(self.mean) == len(self.std) == 3, "mean and std take three numbers each: red, green, blue.")
-        check(min(self.std) > 0, f"std must be above 0, not {self.std}.")
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
         object.__setattr__(self, "std", tuple(map(float, self.std)))
+        check(all(map(math.isfinite, self.mean)), f"mean must be numbers, not {self.mean}.")
+        check(all(0 < value < math.inf for value in self.std), f"std must be above 0, not {self.std}.")
 
 
 @dataclass(frozen=True)

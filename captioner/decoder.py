@@ -49,7 +49,11 @@ class Step(NamedTuple):
 
 
 def make_cell(kind: str, inputs: int, width: int) -> Cell:
-    """A recurrent cell by name; "rnn" is h_t = tanh(W_x x_t + W_h h_{t-1} + b)."""
+    """A recurrent cell by name.
+
+    "lstm": Hochreiter and Schmidhuber 1997; "gru": Cho et al. 2014 (arXiv:1406.1078); "rnn": Elman 1990,
+    h_t = tanh(W_x x_t + W_h h_{t-1} + b).
+    """
     return {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}[kind](inputs, width)
 
 

@@ -1,6 +1,6 @@
 """The encoder: a classification CNN of torchvision, by name, cut where its grid of features is.
 
-Shapes: B photographs, C channels, H x W cells of the grid, L = H * W.
+Shapes: B photographs, S pixels a side, C channels, H x W cells of the grid.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .config import EncoderConfig
+from .config import IMAGENET_MEAN, IMAGENET_STD, EncoderConfig
 from .errors import CheckpointError, SettingError
 
 # Prefix of a family's model names -> the module with its last grid. VGG and AlexNet end in a pooling
@@ -36,6 +36,15 @@ DEFAULT_LAYERS = {
     "vgg": "features",
     "wide_resnet": "layer4",
 }
+
+
+# Encoders whose ImageNet weights were trained on pixels from -1 to 1; all others on IMAGENET_MEAN and _STD.
+CENTRED = ("inception_v3", "googlenet", "efficientnet_v2_l")
+
+
+def default_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of red, green and blue that an encoder's ImageNet weights expect."""
+    return ((0.5,) * 3, (0.5,) * 3) if name in CENTRED else (IMAGENET_MEAN, IMAGENET_STD)
 
 
 @functools.cache
@@ -105,7 +114,7 @@ def fold_batch_norm(graph: torch.fx.GraphModule) -> None:
 
 
 class Encoder(nn.Module):
-    """A CNN from photographs, uint8 RGB (B, 3, image_size, image_size), to a grid, float (B, C, H, W).
+    """A CNN from photographs, uint8 RGB (B, 3, S, S), to a grid, float (B, C, H, W).
 
     Scaling and normalisation belong to it, so that preprocessing cannot drift between training and use.
 
@@ -143,18 +152,26 @@ class Encoder(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, photos: Tensor) -> Tensor:
+        """Grid, float (B, C, H, W), of photographs, uint8 RGB (B, 3, S, S)."""
         normalised = (photos.to(self.mean.dtype) - self.mean) / self.std  # (B, 3, S, S)
         return self.graph(normalised.contiguous(memory_format=torch.channels_last))["grid"]  # (B, C, H, W)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def grid_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the grid, measured on an empty photograph.
 
         Raises:
-            SettingError: if the layer's output is no grid.
+            SettingError: if the photograph is too small for the network, or the layer's output is no grid.
         """
-        side = self.config.image_size
-        grid = self(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.mean.device))
+        side, training = self.config.image_size, self.training
+        empty = torch.zeros(1, 3, side, side, device=next(self.graph.parameters()).device)
+        try:
+            grid = self.graph.eval()(empty)["grid"]
+        except RuntimeError as error:
+            raise SettingError(
+                f"Photographs of {side} pixels a side do not fit {self.config.name!r}: {error}"
+            ) from error
+        self.graph.train(training)
         if grid.dim() != 4:
             raise SettingError(
                 f"Layer {self.config.layer!r} of {self.config.name!r} gives no grid, but a tensor of shape "

@@ -32,7 +32,7 @@ def heat_map(attention: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:
     return numpy.asarray(scaled.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
 
 
-def overlay(photo: Image.Image, attention: numpy.ndarray, strength: float = 0.75) -> Image.Image:
+def overlay_attention(photo: Image.Image, attention: numpy.ndarray, strength: float = 0.75) -> Image.Image:
     """Show on a photograph where the model looked.
 
     Args:
@@ -67,7 +67,9 @@ def attention_figure(photo: Image.Image, caption: Caption, columns: int = 4, til
     """
     small = photo.copy()
     small.thumbnail((tile, tile), Image.Resampling.BICUBIC)
-    pictures = [(small, ""), *((overlay(small, m), w) for m, w in zip(caption.attention, caption.words, strict=True))]
+    pictures = [(small, "")]
+    for attention, word in zip(caption.attention, caption.words, strict=True):
+        pictures.append((overlay_attention(small, attention), word))
     margin, line = 12, 26
     cell_width, cell_height = small.width + margin, small.height + line + margin
     columns = min(columns, len(pictures))

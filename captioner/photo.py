@@ -5,12 +5,13 @@ Every photograph takes this way, in training, evaluation, the page and the batch
 
 import io
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from .errors import PhotoError
@@ -23,9 +24,21 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 # Just below the size at which Pillow itself starts to warn; 89 million pixels are 267 MB as RGB.
 MAXIMUM_PIXELS = 89_000_000
+MAXIMUM_BYTES = 500_000_000
 # More would not be seen: the model's square is smaller, and so is the page.
 LONGEST_SIDE = 1024
 
+# EXIF orientation -> what makes it upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+AS_BINARY = "Please open it in binary mode ('rb')."
 SUPPORTED = "Supported are JPEG, PNG, WebP, GIF, BMP and TIFF."
 
 
@@ -47,7 +60,10 @@ def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
     name = name or describe(source)
     if isinstance(source, Image.Image):
         check_size(source, name)
-        return normalise(source.copy(), name)
+        try:
+            return normalise(source.copy(), name)
+        except (OSError, ValueError) as error:  # copying decodes; a closed image cannot be copied
+            raise PhotoError(f"{name} is damaged, incomplete or closed: {error}.") from error
     data = read_bytes(source, name)
     if not data:
         raise PhotoError(f"{name} is empty (0 bytes). Please choose another file.")
@@ -67,7 +83,7 @@ def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
 def describe(source: PhotoSource) -> str:
     """What to call a source in a message."""
     if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
+        return os.fsdecode(source)
     if isinstance(source, Image.Image):
         return getattr(source, "filename", "") or "The image"
     name = getattr(source, "name", None)
@@ -80,24 +96,38 @@ def read_bytes(source: PhotoSource, name: str) -> bytes:
         return bytes(source)
     try:
         if isinstance(source, str | os.PathLike):
-            return Path(source).read_bytes()
+            return read_file(Path(source), name)
         if not hasattr(source, "read"):
             raise PhotoError(
                 f"A photograph must be a path, bytes, a binary file object or a PIL image, not {type(source).__name__}."
             )
-        if hasattr(source, "seek"):
+        if getattr(source, "seekable", lambda: False)():
             source.seek(0)
         data = source.read()
     except FileNotFoundError as error:
         raise PhotoError(f"{name} does not exist. Please check the path.") from error
-    except IsADirectoryError as error:
-        raise PhotoError(f"{name} is a folder, not a photograph.") from error
+    except UnicodeDecodeError as error:
+        raise PhotoError(f"{name} was opened as text. {AS_BINARY}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{name} cannot be read: {reason}.") from error
     if not isinstance(data, bytes):
-        raise PhotoError(f"{name} was opened as text. Please open it in binary mode ('rb').")
+        raise PhotoError(f"{name} was opened as text. {AS_BINARY}")
     return data
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """All bytes of a regular file of bearable size."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise PhotoError(f"{name} is a folder, not a photograph. If it holds some, check that it may be listed.")
+    if not stat.S_ISREG(status.st_mode):
+        raise PhotoError(f"{name} is no regular file. Please choose a photograph.")
+    if status.st_size > MAXIMUM_BYTES:
+        raise PhotoError(
+            f"{name} is too large: {status.st_size / 1e6:.0f} MB, and the limit is {MAXIMUM_BYTES // 10**6} MB."
+        )
+    return path.read_bytes()
 
 
 def check_size(image: Image.Image, name: str) -> None:
@@ -118,28 +148,41 @@ def normalise(image: Image.Image, name: str) -> Image.Image:
         # Lets the JPEG decoder itself scale down by 2, 4 or 8 while it decodes.
         image.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
         image.load()
-        image = ImageOps.exif_transpose(image)
+        turn = TURNS.get(orientation(image))
         image = to_rgb(image)
-        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        image = image.transpose(turn) if turn is not None else image
         return Image.fromarray(numpy.array(image))  # a fresh image carries no metadata
     except Exception as error:  # decoders raise many types on damaged or truncated data
         raise PhotoError(f"{name} is damaged or incomplete: {error}. Please choose another file.") from error
 
 
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where there is none that can be read."""
+    try:
+        return image.getexif().get(0x0112, 1)
+    except Exception:  # a broken EXIF block must not cost a good photograph
+        return 1
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB from any mode: grey, palette, CMYK, transparency (laid on white), 16 and 32 bit."""
+    """RGB, at most LONGEST_SIDE long, from any mode: grey, palette, CMYK, alpha (laid on white), 16 and 32 bit.
+
+    Large images are scaled down before they are composed, so that memory stays near their own size.
+    """
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(to_8_bit(numpy.asarray(image), image.mode)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+        step = max(1, max(image.size) // (2 * LONGEST_SIDE))
+        image = Image.fromarray(to_8_bit(numpy.asarray(image)[::step, ::step], image.mode))
+    transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    image = image.convert("RGBA" if transparent else "RGB")
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    if not transparent:
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def to_8_bit(values: numpy.ndarray, mode: str) -> numpy.ndarray:
     """Grey values of 16 or more bits as uint8; ranges other than 8 and 16 bit are stretched to fit."""
-    values = numpy.nan_to_num(values.astype(numpy.float64), posinf=0, neginf=0)
+    values = numpy.nan_to_num(values.astype(numpy.float32), posinf=0, neginf=0)
     low, high = values.min(), values.max()
     if mode.startswith("I;16") or (low >= 0 and 255 < high <= 65535):
         values = values / 257

@@ -1,6 +1,7 @@
 """Beam search and sampling, batched over photographs, over anything that has `start` and `step`.
 
-Shapes: B photographs, K hypotheses of each (beams or draws), T words, V words of the vocabulary, L grid cells.
+Shapes: B photographs, K hypotheses of each (beams or draws), T words, V words of the vocabulary, L grid cells,
+N words of a blocked phrase, W places where such a phrase can start.
 """
 
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ class StepResult(Protocol):
 class Steppable(Protocol):
     """What a search needs of a decoder. A state has `select(parents)`, which reorders hypotheses."""
 
-    def start(self, grid: Tensor, captions: int) -> tuple[Any, Any]: ...
+    def start(self, grid: Tensor, captions: int) -> tuple[Any, Any]:
+        """Memory of the photographs and the first state of so many captions of each."""
 
-    def step(self, words: Tensor, state: Any, memory: Any) -> StepResult: ...
+    def step(self, words: Tensor, state: Any, memory: Any) -> StepResult:
+        """Read one word, int64 (B, K), and give the log-probabilities of the next."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Paths:
 
     @classmethod
     def empty(cls, batch: int, captions: int, device: torch.device) -> "Paths":
+        """Paths without a word yet."""
         return cls(
             torch.zeros(batch, captions, 0, dtype=torch.int64, device=device),
             torch.zeros(batch, captions, 0, device=device),
@@ -151,7 +155,11 @@ def beam(decoder: Steppable, grid: Tensor, special: SpecialIds, config: SearchCo
 
 
 def is_settled(found: list[Hypothesis], live: Tensor, length: int, beams: int, config: SearchConfig) -> bool:
-    """Whether a photograph's search may stop: enough sentences, and no live one promises to beat them."""
+    """Whether a photograph's search may stop: enough sentences, and no live one promises to beat them.
+
+    The promise is that of ending with the next word: with a length penalty a much longer sentence could still
+    do better, so this is a heuristic, and the usual one.
+    """
     if length == config.maximum_length:
         return True
     if len(found) < beams:
@@ -220,8 +228,8 @@ def restrict(log_probs: Tensor, ids: Tensor, special: SpecialIds, config: Search
     if length < config.minimum_length:
         allowed[:, :, special.end] = -torch.inf
     if 0 < config.block_ngram <= length:
-        windows = ids.unfold(2, config.block_ngram, 1)  # (B, K, W, n)
-        recent = ids[:, :, length - config.block_ngram + 1 :]  # (B, K, n - 1)
+        windows = ids.unfold(2, config.block_ngram, 1)  # (B, K, W, N)
+        recent = ids[:, :, length - config.block_ngram + 1 :]  # (B, K, N - 1)
         photos, paths, places = (windows[..., :-1] == recent[:, :, None]).all(-1).nonzero(as_tuple=True)
         repeated = windows[photos, paths, places, -1]
         # Once a drawn sentence has ended, its end token goes on being drawn.

@@ -65,12 +65,16 @@ class Vocabulary:
     """The words a model can write, in the order of their ids; the four special words come first.
 
     Raises:
-        ValueError: if the special words are not the first four, or a word stands twice.
+        ValueError: if the special words are not the first four, no other follows, or a word is empty or stands twice.
     """
 
     def __init__(self, words: Sequence[str]):
         if tuple(words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS:
             raise ValueError(f"a vocabulary starts with {SPECIAL_WORDS}, this one with {tuple(words[:4])}")
+        if not all(isinstance(word, str) and word for word in words):
+            raise ValueError("a vocabulary holds non-empty words only")
+        if len(words) == len(SPECIAL_WORDS):
+            raise ValueError("the vocabulary has no word beside the special ones")
         self.words = tuple(words)
         self._ids = {word: index for index, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):

@@ -108,6 +108,15 @@ def test_settings_change_the_caption(page, bundled, examples):
     assert len(words(page)) == 5
 
 
+def test_being_unsure_does_not_depend_on_the_length_penalty(page, examples):
+    upload(page, ("cat.jpg", examples[1].read_bytes(), "image/jpeg"))
+    told = len(page.info)
+    (penalty,) = [slider for slider in page.sidebar.slider if slider.label == "Length penalty"]
+    for value in (0.8, 1.2):
+        penalty.set_value(value).run()
+        assert len(page.info) == told
+
+
 def test_several_photographs_and_a_bad_one(page, bundled, examples):
     files = [(path.name, path.read_bytes(), "image/jpeg") for path in examples[:2]]
     upload(page, *files, ("broken.jpg", b"no photograph", "image/jpeg"))

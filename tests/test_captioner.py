@@ -100,6 +100,10 @@ def test_settings_reach_the_search(tiny):
         tiny.caption(photo, beem_size=2)
     with pytest.raises(SettingError, match="take a list"):
         tiny.caption_batch("photo.jpg")
+    with pytest.raises(SettingError, match="take a list"):
+        tiny.encode(photo)
+    with pytest.raises(SettingError, match="empty list"):
+        tiny.encode([])
 
 
 def test_bad_photographs_are_told(tiny, tmp_path):
@@ -114,9 +118,10 @@ def test_extreme_shapes(tiny, size):
     check_promises(tiny.caption(Image.new("RGB", size, "red")))
 
 
-def test_unknown_device():
-    with pytest.raises(SettingError, match="'quantum' cannot be used"):
-        Captioner.load(device="quantum")
+@pytest.mark.parametrize("device", ["quantum", "meta"])
+def test_unknown_device(device):
+    with pytest.raises(SettingError, match=f"'{device}' cannot be used"):
+        Captioner.load(device=device)
 
 
 def test_threads_share_one_model(bundled, examples):

@@ -39,7 +39,7 @@ KARPATHY = {
         {"filename": "d.jpg", "imgid": 3, "split": "test", "sentences": [sentence("Four")]},
     ],
 }
-TOKENS = "one.jpg#0\tA dog runs .\none.jpg#1\tA brown dog .\n\ntwo.jpg#0\tA cat .\n"
+TOKENS = "my#one.jpg#0\tA dog runs .\nmy#one.jpg#1\tA brown dog .\n\ntwo.jpg#0\tA cat .\n"
 
 
 def write(path: Path, content: object) -> Path:
@@ -66,7 +66,7 @@ def test_flickr8k_tokens(tmp_path):
     path = write(tmp_path / "Flickr8k.token.txt", TOKENS)
     both = read_captions(path, Path("i"))
     assert [(e.path.name, e.captions) for e in both] == [
-        ("one.jpg", ("A dog runs .", "A brown dog .")),
+        ("my#one.jpg", ("A dog runs .", "A brown dog .")),
         ("two.jpg", ("A cat .",)),
     ]
     chosen = write(tmp_path / "Flickr_8k.trainImages.txt", "two.jpg\n")
@@ -82,9 +82,15 @@ def test_flickr8k_tokens(tmp_path):
         ("[]", "has no list 'images'"),
         ('{"annotations": []}', "has no list 'images'"),
         ('{"images": [], "annotations": []}', "no photograph with a caption"),
-        ('{"images": [{"id": 1}], "annotations": [{"image_id": 1, "caption": "x"}]}', "field 'file_name'"),
-        ('{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"caption": "x"}]}', "field 'image_id'"),
-        ('{"images": [{"filename": "a", "split": "train"}]}', "field 'sentences'"),
+        (
+            '{"images": [{"id": 1}], "annotations": [{"image_id": 1, "caption": "x"}]}',
+            r"images\[0\]: the field 'file_name'",
+        ),
+        ('{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"caption": "x"}]}', "field 'image_id' must be"),
+        ('{"images": [], "annotations": [{"image_id": 1, "caption": null}]}', "'caption' must be a text, found None"),
+        ('{"images": [], "annotations": [7]}', r"annotations\[0\]: expected an object"),
+        ('{"images": [{"filename": "a", "split": "train"}]}', "field 'sentences' must be a list, found nothing"),
+        ('{"images": [{"split": "train", "sentences": [{"raw": 5}]}]}', r"images\[0\].sentences\[0\]: the field 'raw'"),
         ("one.jpg#0 A dog\n", "line 1: expected photo.jpg#0<TAB>caption"),
         ("one.jpg#0\tA dog\ntwo.jpg#0\t\n", "line 2: expected"),
     ],

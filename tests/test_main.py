@@ -96,6 +96,15 @@ def test_attention_figures(folder, checkpoint, tmp_path):
         assert figure.width > 300
 
 
+def test_figures_of_the_same_name_are_all_kept(checkpoint, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        draw("red", "circle").save(tmp_path / name / "photo.png")
+    figures = tmp_path / "maps"
+    main([str(tmp_path / "one"), str(tmp_path / "two"), "--checkpoint", checkpoint, "--attention", str(figures)])
+    assert sorted(path.name for path in figures.iterdir()) == ["photo.png-2.png", "photo.png.png"]
+
+
 def test_batches_change_nothing(folder, checkpoint, capsys):
     results = []
     for size in ("1", "8"):
@@ -114,6 +123,8 @@ def test_batches_change_nothing(folder, checkpoint, capsys):
         (["x.jpg", "--threads", "-2"], "-2 is not 1 or more"),
         (["x.jpg", "--method", "magic"], "Unknown method 'magic'"),
         (["x.jpg", "--device", "quantum"], "'quantum' cannot be used"),
+        ([""], "name is empty"),
+        (["x.jpg", "--output", "/dev/null/captions.csv"], "cannot be written"),
         (["x.jpg", "--magic"], "unrecognized arguments"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy
 from PIL import Image
 
 from captioner import Caption
-from captioner.overlay import attention_figure, heat_map, overlay
+from captioner.overlay import attention_figure, heat_map, overlay_attention
 
 from .drawing import draw
 
@@ -33,15 +33,15 @@ def test_uniform_attention_is_uniform():
 
 def test_overlay_glows_where_the_model_looked():
     grey = Image.new("RGB", (80, 80), (128, 128, 128))
-    shown = numpy.asarray(overlay(grey, one_hot(3, 0))).astype(int)
+    shown = numpy.asarray(overlay_attention(grey, one_hot(3, 0))).astype(int)
     assert shown[75, 5].sum() > shown[5, 75].sum() + 200
-    assert overlay(grey, one_hot(3, 0)).size == grey.size
-    assert numpy.array_equal(numpy.asarray(overlay(grey, one_hot(3, 0), strength=0)), numpy.asarray(grey))
+    assert overlay_attention(grey, one_hot(3, 0)).size == grey.size
+    assert numpy.array_equal(numpy.asarray(overlay_attention(grey, one_hot(3, 0), strength=0)), numpy.asarray(grey))
 
 
 def test_the_photograph_stays_recognisable():
     photo = draw("blue", "square")
-    shown = overlay(photo, one_hot(0, 0))
+    shown = overlay_attention(photo, one_hot(0, 0))
     before, after = (numpy.asarray(image.convert("L"), dtype=float).ravel() for image in (photo, shown))
     assert numpy.corrcoef(before, after)[0, 1] > 0.5
 

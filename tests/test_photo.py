@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from captioner import PhotoError, open_photo
-from captioner.photo import LONGEST_SIDE, MAXIMUM_PIXELS, photo_to_tensor
+from captioner.photo import LONGEST_SIDE, MAXIMUM_PIXELS, TURNS, photo_to_tensor
 
 from .drawing import draw
 
@@ -52,17 +52,35 @@ def test_first_frame_of_several(kind):
     assert colour_at(open_photo(data), 10, 10) == (255, 0, 0)
 
 
-def test_upright_by_exif():
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_upright_by_exif(kind):
     image = Image.new("RGB", (40, 20), "white")
     image.paste("red", (0, 0, 10, 20))
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise
-    photo = open_photo(encoded(image, "JPEG", quality=95, exif=exif))
+    photo = open_photo(encoded(image, kind, quality=95, exif=exif))
     assert photo.size == (20, 40)
     assert colour_at(photo, 10, 2)[1] < 60  # red is on top now
     assert colour_at(photo, 10, 37)[1] > 200
     assert not photo.getexif()
     assert not photo.info
+
+
+def test_every_orientation_is_undone():
+    upright = draw("red", "triangle", (64, 48))
+    for number, turn in TURNS.items():
+        back = {Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270}
+        back |= {new: old for old, new in back.items()}
+        exif = Image.Exif()
+        exif[0x0112] = number
+        stored = upright.transpose(back.get(turn, turn))
+        photo = open_photo(encoded(stored, "PNG", exif=exif))
+        assert numpy.array_equal(numpy.asarray(photo), numpy.asarray(upright)), number
+
+
+def test_broken_exif_costs_no_photograph():
+    photo = open_photo(encoded(draw("red", "circle"), "JPEG", exif=b"Exif\0\0garbage that is no EXIF at all"))
+    assert photo.size == (96, 96)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "HSV", "LAB"])
@@ -167,11 +185,26 @@ def test_what_is_no_photograph(tmp_path):
         (postscript, "not a photograph"),
         (b"", "is empty"),
         ("no\0name", "cannot be read"),
+        ("/dev/null", "no regular file"),
         (io.StringIO("text"), "binary mode"),
         (42, "must be a path"),
     ]:
         with pytest.raises(PhotoError, match=message):
             open_photo(source)
+
+
+def test_a_pipe_and_a_bad_image_object():
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+        def seek(self, *_):
+            raise io.UnsupportedOperation
+
+    data = encoded(draw("red", "circle"), "PNG")
+    assert open_photo(Pipe(data)).size == (96, 96)
+    with pytest.raises(PhotoError, match="damaged, incomplete or closed"):
+        open_photo(Image.open(io.BytesIO(data[: len(data) // 2])))
 
 
 def test_the_whole_photograph_is_squeezed():

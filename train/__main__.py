@@ -6,12 +6,15 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from captioner import Captioner
+import torch
+
+from captioner import Captioner, SearchConfig
+from captioner.__main__ import whole_number
 from captioner.errors import CaptionerError
 
 from .config import FitConfig
 from .dataset import read_captions, without_missing
-from .evaluate import make_report, read_results, references_of, score_captions, write_captions
+from .evaluate import check_packages, make_report, read_results, references_of, score_captions, write_captions
 
 FIT_HELP = {
     "train": "captions to train on: COCO json, Karpathy's dataset json, or Flickr8k's token file",
@@ -24,8 +27,8 @@ FIT_HELP = {
     "encoder": "name of a torchvision CNN",
     "encoder_weights": "imagenet (torchvision's), none, or the path of a .safetensors file",
     "encoder_layer": "module whose output is the grid (default: the family's last)",
-    "mean": "mean of red, green, blue in 0..1",
-    "std": "their standard deviation",
+    "mean": "mean of red, green, blue in 0..1 (default: what the encoder's ImageNet weights expect)",
+    "std": "their standard deviation (likewise)",
     "cell": "lstm, gru or rnn",
     "attention": "additive or dot",
     "untied": "let reading and writing words have separate tables",
@@ -53,7 +56,7 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         elif isinstance(item.default, bool):
             parser.add_argument(option, action="store_true", help=text)
         elif isinstance(item.default, tuple):
-            parser.add_argument(option, type=float, nargs=3, default=item.default, help=f"{text} (%(default)s)")
+            parser.add_argument(option, type=float, nargs=3, default=item.default, help=text)
         else:
             kind = type(item.default)
             parser.add_argument(option, type=kind, default=item.default, help=f"{text} (%(default)s)")
@@ -70,10 +73,10 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", help="model to judge (default: the bundled one)")
     parser.add_argument("--results", help="judge captions from elsewhere: a json in COCO's results format")
     parser.add_argument("--output", help="write the report, with all captions, as json")
-    parser.add_argument("--beam-size", type=int, default=3)
-    parser.add_argument("--length-penalty", type=float, default=1.0)
-    parser.add_argument("--batch-size", type=int, default=25)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--beam-size", type=int, default=3, help="(%(default)s)")
+    parser.add_argument("--length-penalty", type=float, default=1.0, help="(%(default)s)")
+    parser.add_argument("--batch-size", type=whole_number, default=25, help="photographs at a time (%(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
@@ -88,20 +91,23 @@ def run_fit(arguments: argparse.Namespace) -> None:
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Score a model, or captions from elsewhere."""
+    check_packages("pycocoevalcap")
     if not arguments.images and not arguments.results:
         raise CaptionerError("Please name the folder of the photographs with --images, or captions with --results.")
     photos = Path(arguments.photos) if arguments.photos else None
     images = Path(arguments.images or ".")
     examples = read_captions(Path(arguments.annotations), images, arguments.split, photos)
     if arguments.only:
-        examples = [e for e in examples if e.path.relative_to(images).as_posix().startswith(arguments.only)]
+        start = (images / arguments.only).as_posix()
+        examples = [example for example in examples if example.path.as_posix().startswith(start)]
     facts: dict[str, object] = {}
     if arguments.results:
         captions = read_results(Path(arguments.results))
     else:
         examples, missing = without_missing(examples)
-        captioner = Captioner.load(arguments.checkpoint, arguments.device)
         search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
+        SearchConfig.of(search)
+        captioner = Captioner.load(arguments.checkpoint, arguments.device)
         written = write_captions(captioner, examples, arguments.batch_size, **search)
         captions = written.captions
         facts = search | {
@@ -123,7 +129,8 @@ def print_report(report: dict) -> None:
     for name, reason in report["missing"].items():
         print(f"{name:8}      -  ({reason})")
     facts = ("photographs", "references", "distinct_captions", "beam_size", "milliseconds_per_photograph", "tokenizer")
-    print("scores are times 100; " + ", ".join(f"{n.replace('_', ' ')} {report[n]}" for n in facts if n in report))
+    known = (f"{name.replace('_', ' ')} {report[name]}" for name in facts if name in report)
+    print("scores are times 100; " + ", ".join(known))
     for problem in report.get("left_out", []):
         print(f"left out: {problem}")
 
@@ -146,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except OSError as error:
+    except (OSError, torch.OutOfMemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,11 +1,10 @@
 """Everything that `python -m train fit` can be told."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from captioner.config import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     CaptionerConfig,
     DecoderConfig,
     EncoderConfig,
@@ -13,6 +12,7 @@ from captioner.config import (
     check_choice,
     check_range,
 )
+from captioner.encoder import default_statistics
 
 PATHS = ("train", "val", "images", "val_images", "train_photos", "val_photos", "output")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -38,8 +38,8 @@ class FitConfig:
     encoder_weights: str = "imagenet"
     encoder_layer: str = ""
     image_size: int = 299
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     cell: str = "lstm"
     attention: str = "additive"
     width: int = 512
@@ -82,12 +82,16 @@ class FitConfig:
 
     def recipe(self) -> dict[str, Any]:
         """The settings without machine paths, for a checkpoint that others will read."""
-        return {name: value for name, value in asdict(self).items() if name not in (*PATHS, "device", "workers")}
+        settings = {name: value for name, value in asdict(self).items() if name not in (*PATHS, "device", "workers")}
+        return settings | {"encoder_weights": Path(self.encoder_weights).name}
 
     def encoder_config(self) -> EncoderConfig:
         """The encoder's part; batch normalisation is folded away unless it has yet to be learnt."""
         folded = self.encoder_weights != "none"
-        return EncoderConfig(self.encoder, self.encoder_layer, self.image_size, self.mean, self.std, folded)
+        mean, std = default_statistics(self.encoder)
+        return EncoderConfig(
+            self.encoder, self.encoder_layer, self.image_size, self.mean or mean, self.std or std, folded
+        )
 
     def model_config(self, grid_channels: int) -> CaptionerConfig:
         """The whole model's configuration."""

@@ -5,9 +5,11 @@ Shapes: B photographs, K captions of each, T words, S pixels a side.
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import torch
@@ -46,7 +48,7 @@ def read_captions(path: Path, images: Path, split: str = "train", photos: Path |
         DataError: if the file cannot be read, or no photograph with a caption is in it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         wanted = {line.strip() for line in Path(photos).read_text(encoding="utf-8").splitlines()} if photos else None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The captions cannot be read: {error}.") from error
@@ -72,41 +74,66 @@ def read_json(path: Path, text: str, images: Path, split: str) -> list[Example]:
         if "annotations" in content:
             return list(read_coco(content, images))
         return list(read_karpathy(content, images, split))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: an entry lacks or misuses the field {error}.") from error
+    except DataError as error:
+        raise DataError(f"{path}, {error}") from error
+
+
+def entries(content: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The entries of a list in a json file, each with what a message calls it."""
+    for number, entry in enumerate(content[name] if isinstance(content[name], list) else [None]):
+        if not isinstance(entry, dict):
+            raise DataError(f"{name}[{number}]: expected an object with fields, found {entry!r:.60}.")
+        yield f"{name}[{number}]", entry
+
+
+def field(where: str, entry: dict[str, Any], name: str, kind: type | UnionType) -> Any:
+    """A field of an entry.
+
+    Raises:
+        DataError: if it is missing or of another type.
+    """
+    if not isinstance(entry.get(name), kind):
+        found = f"{entry[name]!r:.60}" if name in entry else "nothing"
+        wanted = "a list" if kind is list else "a text" if kind is str else "a number or text"
+        raise DataError(f"{where}: the field {name!r} must be {wanted}, found {found}.")
+    return entry[name]
 
 
 def read_coco(content: dict[str, Any], images: Path) -> Iterator[Example]:
     """MS-COCO's captions format: annotations refer to images by id."""
     captions: dict[int | str, list[str]] = {}
-    for annotation in content["annotations"]:
-        captions.setdefault(annotation["image_id"], []).append(annotation["caption"])
-    for image in content["images"]:
-        if image["id"] in captions:
-            yield Example(image["id"], images / image["file_name"], tuple(captions[image["id"]]))
+    for where, annotation in entries(content, "annotations"):
+        photo_id = field(where, annotation, "image_id", int | str)
+        captions.setdefault(photo_id, []).append(field(where, annotation, "caption", str))
+    for where, image in entries(content, "images"):
+        photo_id = field(where, image, "id", int | str)
+        if photo_id in captions:
+            yield Example(photo_id, images / field(where, image, "file_name", str), tuple(captions[photo_id]))
 
 
 def read_karpathy(content: dict[str, Any], images: Path, split: str) -> Iterator[Example]:
     """Karpathy and Fei-Fei's dataset json (2015), with the split of each photograph inside."""
-    for number, image in enumerate(content["images"]):
-        if image["split"] in SPLITS[split]:
-            folder = images / image.get("filepath", "")
+    for number, (where, image) in enumerate(entries(content, "images")):
+        if field(where, image, "split", str) in SPLITS[split]:
+            folder = images / str(image.get("filepath", ""))
             photo_id = image.get("cocoid", image.get("imgid", number))
-            captions = tuple(sentence["raw"] for sentence in image["sentences"])
+            field(where, image, "sentences", list)
+            sentences = entries(image, "sentences")
+            captions = tuple(field(f"{where}.{place}", sentence, "raw", str) for place, sentence in sentences)
             if captions:
-                yield Example(photo_id, folder / image["filename"], captions)
+                yield Example(photo_id, folder / field(where, image, "filename", str), captions)
 
 
 def read_tokens(path: Path, text: str, images: Path) -> list[Example]:
     """Flickr8k.token.txt: `photo.jpg#0<TAB>caption` a line."""
     captions: dict[str, list[str]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         name, tab, caption = line.partition("\t")
         if not tab or not caption.strip():
             raise DataError(f"{path}, line {number}: expected photo.jpg#0<TAB>caption, found {line[:60]!r}.")
-        captions.setdefault(name.rpartition("#")[0] or name, []).append(caption.strip())
+        captions.setdefault(re.sub(r"#\d+$", "", name), []).append(caption.strip())
     return [Example(name, images / name, tuple(texts)) for name, texts in captions.items()]
 
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from captioner import Captioner
-from captioner.errors import DataError, PhotoError
+from captioner.errors import DataError, PhotoError, SettingError
 
 from .dataset import Example
 from .metrics import Scores, Texts, score
@@ -27,6 +28,13 @@ class Written:
     captions: dict[int | str, str]
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+
+def check_packages(*names: str) -> None:
+    """Raise SettingError if a package that only training and evaluation need is missing."""
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise SettingError(f"This needs {' and '.join(missing)}: pip install -r requirements-dev.txt")
 
 
 def encode_photo(captioner: Captioner, example: Example) -> Tensor:
@@ -57,7 +65,8 @@ def write_captions(
                     written.errors.append(str(error))
             if good:
                 captions = captioner.decode(torch.cat(grids), **settings)
-                written.captions |= {e.photo_id: caption.text for e, caption in zip(good, captions, strict=True)}
+                for example, caption in zip(good, captions, strict=True):
+                    written.captions[example.photo_id] = caption.text
             bar.update(len(batch))
     written.seconds = (time.perf_counter() - start) / max(len(written.captions), 1)
     return written
@@ -76,11 +85,15 @@ def read_results(path: Path) -> dict[int | str, str]:
     """
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {row["image_id"]: row["caption"] for row in rows}
+        captions = {row["image_id"]: row["caption"] for row in rows}
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"The results {path} cannot be read: {error}.") from error
     except (KeyError, TypeError) as error:
         raise DataError(f'{path} is not in COCO\'s results format, a list of {{"image_id", "caption"}}.') from error
+    wrong = [key for key, caption in captions.items() if not isinstance(caption, str)]
+    if wrong:
+        raise DataError(f"{path}: the caption of image {wrong[0]!r} is no text.")
+    return captions
 
 
 def make_report(scores: Scores, references: Texts, captions: dict[int | str, str], **facts: Any) -> dict[str, Any]:

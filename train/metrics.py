@@ -47,22 +47,25 @@ def score(references: Texts, hypotheses: dict[int | str, str], java: bool | None
     java = shutil.which("java") is not None if java is None else java
     references = {key: references[key] for key in hypotheses}
     candidates = {key: [text] for key, text in hypotheses.items()}
+    missing = {} if java else {"METEOR": "it needs Java, and no `java` was found"}
+    texts = None
     if java:
-        references, candidates = tokenize_with_java(references), tokenize_with_java(candidates)
-    else:
-        references, candidates = tokenize_all(references), tokenize_all(candidates)
+        try:
+            texts = tokenize_with_java(references), tokenize_with_java(candidates)
+        except (OSError, ValueError) as error:
+            missing["METEOR"] = f"Java is there but does not run: {error}"
+    references, candidates = texts or (tokenize_all(references), tokenize_all(candidates))
     with contextlib.redirect_stdout(io.StringIO()):  # the scorer prints its lengths
         bleu = Bleu(4).compute_score(references, candidates)[0]
         values = {f"BLEU-{order}": 100 * value for order, value in enumerate(bleu, 1)}
         values["ROUGE-L"] = 100 * float(Rouge().compute_score(references, candidates)[0])
         values["CIDEr-D"] = 100 * float(Cider().compute_score(references, candidates)[0])
-    if not java:
-        return Scores(values, "nltk", {"METEOR": "it needs Java, and no `java` was found"})
-    try:
-        values["METEOR"] = 100 * meteor(references, candidates)
-    except (OSError, ValueError) as error:
-        return Scores(values, "PTB", {"METEOR": f"Java's METEOR failed: {error}"})
-    return Scores(values, "PTB")
+    if texts:
+        try:
+            values["METEOR"] = 100 * meteor(references, candidates)
+        except (OSError, ValueError) as error:
+            missing["METEOR"] = f"Java's METEOR failed: {error}"
+    return Scores(values, "PTB" if texts else "nltk", missing)
 
 
 def tokenize_all(texts: Texts) -> Texts:
@@ -74,8 +77,11 @@ def tokenize_with_java(texts: Texts) -> Texts:
     """Tokenize with the Stanford PTB tokenizer, as the papers do."""
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    with contextlib.redirect_stderr(io.StringIO()):
-        return PTBTokenizer().tokenize({key: [{"caption": text} for text in several] for key, several in texts.items()})
+    entries = {key: [{"caption": text} for text in several] for key, several in texts.items()}
+    tokenized = PTBTokenizer().tokenize(entries)
+    if {key: len(several) for key, several in tokenized.items()} != {key: len(texts[key]) for key in texts}:
+        raise ValueError("its tokenizer lost captions")
+    return tokenized
 
 
 def meteor(references: Texts, candidates: Texts) -> float:
