@@ -164,8 +164,8 @@ def open_writer(output: Path | None) -> Iterator[Writer]:
         return
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        # Names that are no valid text (possible on Linux) must not stop the run.
-        file = output.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+        # Names that are no valid text (possible on Linux) must not stop the run; \udc80 is how JSON writes their bytes.
+        file = output.open("w", encoding="utf-8", errors="backslashreplace", newline="")
     except OSError as error:
         raise SettingError(f"--output {output} cannot be written: {error.strerror}") from error
     with file:

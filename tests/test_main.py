@@ -71,6 +71,18 @@ def test_csv(folder, checkpoint, tmp_path):
     assert not rows[2]["caption"]
 
 
+def test_names_that_are_no_text_stop_nothing(checkpoint, tmp_path):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    try:
+        draw("red", "circle").save(os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system takes only valid names")
+    output = tmp_path / "captions.jsonl"
+    assert main([str(tmp_path), "--checkpoint", checkpoint, "--output", str(output)]) == 0
+    (row,) = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert os.fsencode(row["file"]) == name
+
+
 def test_standard_output(folder, checkpoint, capsys):
     assert main([str(folder / "a.JPG"), str(folder / "b.png"), "--checkpoint", checkpoint]) == 0
     lines = capsys.readouterr().out.splitlines()
