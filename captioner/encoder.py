@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 
     Raises:
         SettingError: unknown encoder or layer.
-        CheckpointError: the weights file cannot be read or does not fit.
+        CheckpointError: the weights cannot be downloaded or read, or do not fit.
     """
 
     def __init__(self, config: EncoderConfig, weights: str = "none"):
@@ -181,7 +181,12 @@ class Encoder(nn.Module):
 
 
 def build_model(name: str, weights: str | None) -> nn.Module:
-    """A torchvision classifier by name, with its auxiliary heads off and its input as it is."""
+    """A torchvision classifier by name, with its auxiliary heads off and its input as it is.
+
+    Raises:
+        SettingError: if there is no such encoder.
+        CheckpointError: if its weights cannot be downloaded.
+    """
     check_encoder_name(name)
     torchvision = import_torchvision()
     arguments: dict[str, object] = {"weights": weights}
@@ -190,7 +195,13 @@ def build_model(name: str, weights: str | None) -> nn.Module:
         arguments |= {"transform_input": False}
         if weights is None:
             arguments |= {"init_weights": False, "aux_logits": False}
-    return torchvision.models.get_model(name, **arguments)
+    try:
+        return torchvision.models.get_model(name, **arguments)
+    except OSError as error:
+        raise CheckpointError(
+            f"The ImageNet weights of {name} could not be downloaded: {error}. "
+            "Give a local .safetensors file, or 'none'."
+        ) from error
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -1,12 +1,21 @@
 """One encoder of each family gives a grid; folding changes nothing; wrong names are helped."""
 
+from urllib.error import URLError
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from captioner import CheckpointError, SettingError
 from captioner.config import EncoderConfig
-from captioner.encoder import DEFAULT_LAYERS, Encoder, build_model, encoder_names
+from captioner.encoder import (
+    DEFAULT_LAYERS,
+    Encoder,
+    build_model,
+    default_statistics,
+    encoder_names,
+    import_torchvision,
+)
 
 FAMILIES = {
     "alexnet": (256, 7, 7),
@@ -97,6 +106,25 @@ def test_unknown_names_get_a_suggestion(tmp_path):
         Encoder(EncoderConfig("resnet18"), str(tmp_path / "nothing.safetensors"))
     with pytest.raises(SettingError, match="gives no grid"):
         Encoder(EncoderConfig("resnet18", "flatten", 64)).grid_shape()
+
+
+def test_weights_that_cannot_be_downloaded_are_told(monkeypatch):
+    def offline(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr(import_torchvision().models._api, "load_state_dict_from_url", offline)
+    with pytest.raises(
+        CheckpointError, match=r"ImageNet weights of inception_v3 could not be downloaded: .*no network"
+    ):
+        Encoder(EncoderConfig("inception_v3"), "imagenet")
+
+
+def test_statistics_are_those_of_the_weights():
+    assert default_statistics("inception_v3") == ((0.5,) * 3, (0.5,) * 3)
+    models = import_torchvision().models
+    for name in ("resnet50", "efficientnet_v2_l", "convnext_tiny", "mobilenet_v3_small"):
+        transform = models.get_model_weights(name).DEFAULT.transforms()
+        assert default_statistics(name) == (tuple(transform.mean), tuple(transform.std))
 
 
 @torch.inference_mode()
