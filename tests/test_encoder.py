@@ -114,7 +114,7 @@ def test_weights_that_cannot_be_downloaded_are_told(monkeypatch):
 
     monkeypatch.setattr(import_torchvision().models._api, "load_state_dict_from_url", offline)
     with pytest.raises(
-        CheckpointError, match=r"ImageNet weights of inception_v3 could not be downloaded: .*no network"
+        CheckpointError, match=r"inception_v3 could not be downloaded: .*no network"
     ):
         Encoder(EncoderConfig("inception_v3"), "imagenet")
 
