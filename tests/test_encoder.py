@@ -113,9 +113,7 @@ def test_weights_that_cannot_be_downloaded_are_told(monkeypatch):
         raise URLError("no network")
 
     monkeypatch.setattr(import_torchvision().models._api, "load_state_dict_from_url", offline)
-    with pytest.raises(
-        CheckpointError, match=r"inception_v3 could not be downloaded: .*no network"
-    ):
+    with pytest.raises(CheckpointError, match=r"inception_v3 could not be downloaded: .*no network"):
         Encoder(EncoderConfig("inception_v3"), "imagenet")
 
 
