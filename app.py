@@ -92,7 +92,7 @@ def choose_settings() -> dict[str, Any]:
         lengths = st.slider("Words, at least and at most", 1, 40, (defaults.minimum_length, defaults.maximum_length))
         settings["minimum_length"], settings["maximum_length"] = lengths
         settings["length_penalty"] = st.slider(
-            "Length penalty", 0.0, 2.0, defaults.length_penalty, 0.1, help="0 favours short sentences, 1 is neutral."
+            "Length penalty", 0.0, 2.0, defaults.length_penalty, 0.1, help="Higher values favour longer sentences."
         )
         settings["block_ngram"] = st.slider(
             "Never repeat a phrase of … words", 0, 5, defaults.block_ngram, help="0 allows repetition."

@@ -1,4 +1,4 @@
-"""Make the README's pictures of the page: python benchmarks/screenshot.py [PHOTO] [--output DIR].
+"""Make the README's pictures of the page: python -m benchmarks.screenshot [PHOTO] [--output DIR].
 
 Starts the page, gives it a photograph in a headless Chromium, chooses a word, and saves it light, dark
 and at a phone's width.

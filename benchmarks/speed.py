@@ -1,4 +1,4 @@
-"""How fast photographs are captioned: python benchmarks/speed.py PHOTO_OR_FOLDER… [--threads 2] [--repeat 3].
+"""How fast photographs are captioned: python -m benchmarks.speed PHOTO_OR_FOLDER… [--threads 2] [--repeat 10].
 
 Prints loading time, milliseconds for each photograph of a batch (opening, encoding, searching), and the
 peak of memory. The README's speed figures come from here.
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeat", type=int, default=3, help="the best of so many runs counts (%(default)s)")
+    parser.add_argument("--repeat", type=int, default=10, help="the best of so many runs counts (%(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     files = list(find_photos(arguments.photos))

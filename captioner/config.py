@@ -117,10 +117,10 @@ class SearchConfig:
 
     method: str = "beam"
     beam_size: int = 3
-    length_penalty: float = 1.0
+    length_penalty: float = 0.7
     minimum_length: int = 3
     maximum_length: int = 30
-    block_ngram: int = 3
+    block_ngram: int = 2
     temperature: float = 1.0
     top_p: float = 0.9
     seed: int = 0

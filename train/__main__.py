@@ -73,8 +73,9 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", help="model to judge (default: the bundled one)")
     parser.add_argument("--results", help="judge captions from elsewhere: a json in COCO's results format")
     parser.add_argument("--output", help="write the report, with all captions, as json")
-    parser.add_argument("--beam-size", type=int, default=3, help="(%(default)s)")
-    parser.add_argument("--length-penalty", type=float, default=1.0, help="(%(default)s)")
+    parser.add_argument("--beam-size", type=int, default=SearchConfig().beam_size, help="(%(default)s)")
+    penalty = SearchConfig().length_penalty
+    parser.add_argument("--length-penalty", type=float, default=penalty, help="(%(default)s)")
     parser.add_argument("--batch-size", type=whole_number, default=25, help="photographs at a time (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
 

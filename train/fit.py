@@ -143,7 +143,8 @@ def validate(run: Run) -> None:
             return run.val_cache.get(key)[None].float()
         return run.val_cache.put(key, captioner.encode([example.path])[0])[None].float()
 
-    written = write_captions(captioner, run.val_examples, encode=encode, beam_size=3)
+    search = {"beam_size": 3, "length_penalty": 0.7, "block_ngram": 2}
+    written = write_captions(captioner, run.val_examples, encode=encode, **search)
     for error in written.errors:
         print(f"validation photograph left out: {error}")
     scores = score_captions(run.val_examples, written.captions, java=False)
@@ -158,7 +159,7 @@ def validate(run: Run) -> None:
         **{metric: round(value, 2) for metric, value in scores.values.items()},
     }
     if scores.values[CHOSEN_BY] > progress.best:
-        checkpoint.scores = entry | {"photographs": len(written.captions), "beam_size": 3, "unit": "times 100"}
+        checkpoint.scores = entry | search | {"photographs": len(written.captions), "unit": "times 100"}
         save_checkpoint(checkpoint, run.output / "best.safetensors")
         progress.best = scores.values[CHOSEN_BY]
     progress.log.append(entry)
