@@ -69,22 +69,33 @@ def browser(tmp_path):
 
 
 def test_upload_a_photograph_and_read_the_caption(browser, address, bundled, examples):
+    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
-    def find(selector: str):
-        return WebDriverWait(browser, 90).until(lambda page: page.find_elements(By.CSS_SELECTOR, selector))
+    # The page redraws itself while it works: whatever is asked of an element is asked again if it has gone.
+    wait = WebDriverWait(browser, 90, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException])
+
+    def photograph(name: str) -> str:
+        return browser.find_element(By.CSS_SELECTOR, "[data-testid=stImage] img").get_attribute(name)
+
+    def says(text: str) -> bool:
+        return text in browser.find_element(By.TAG_NAME, "body").text
+
+    def choose(word: str) -> bool:
+        buttons = browser.find_elements(By.CSS_SELECTOR, ".st-key-word button")
+        chosen = [button for button in buttons if button.text.strip("\u200b") == word]
+        for button in chosen[:1]:
+            button.click()
+        return bool(chosen)
 
     caption = bundled.caption(examples[1])
     browser.get(address)
-    find("input[type=file]")[0].send_keys(str(examples[1]))
-    WebDriverWait(browser, 90).until(lambda page: caption.text in page.find_element(By.TAG_NAME, "body").text)
-    (photo,) = find("[data-testid=stImage] img")
-    assert photo.get_attribute("alt") == caption.text
-    before = photo.get_attribute("src")
-    buttons = [button for button in find("button") if button.text.strip("\u200b") == caption.words[-1]]
-    buttons[0].click()
-    WebDriverWait(browser, 90).until(
-        lambda page: page.find_element(By.CSS_SELECTOR, "[data-testid=stImage] img").get_attribute("src") != before
-    )
-    assert f"looked for “{caption.words[-1]}”" in browser.find_element(By.TAG_NAME, "body").text
+    wait.until(lambda page: page.find_element(By.CSS_SELECTOR, "input[type=file]")).send_keys(str(examples[1]))
+    wait.until(lambda _: says(caption.text))
+    wait.until(lambda _: photograph("alt") == caption.text)
+    before = wait.until(lambda _: photograph("src"))
+    wait.until(lambda _: choose(caption.words[-1]))
+    wait.until(lambda _: says(f"looked for “{caption.words[-1]}”"))
+    wait.until(lambda _: photograph("src") != before)
+    assert photograph("alt") == caption.text

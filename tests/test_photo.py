@@ -156,6 +156,7 @@ def test_truncated_files_are_told(kind, share):
         open_photo(data[: int(len(data) * share)], "cut.img")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_damaged_files_open_or_are_told(kind):
     data = bytearray(encoded(draw("red", "circle"), kind))

@@ -49,7 +49,7 @@ def tables(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def run(grid: torch.Tensor, **settings: object):
-    defaults = {"minimum_length": 1, "maximum_length": 4, "block_ngram": 0}
+    defaults = {"minimum_length": 1, "maximum_length": 4, "block_ngram": 0, "length_penalty": 1.0}
     return search(Bigrams(), grid, SPECIAL, SearchConfig(**(defaults | settings)))
 
 
