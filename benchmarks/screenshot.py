@@ -56,9 +56,9 @@ def take(address: str, photo: Path, word: int, view: str, target: Path) -> None:
 def main() -> None:
     """Serve, look, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photo", nargs="?", type=Path, default=ROOT / "captioner" / "examples" / "cat.jpg")
+    parser.add_argument("photo", nargs="?", type=Path, default=ROOT / "captioner" / "examples" / "coffee.jpg")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "screenshots")
-    parser.add_argument("--word", type=int, default=1, help="which word to choose, from 0 (%(default)s)")
+    parser.add_argument("--word", type=int, default=8, help="which word to choose, from 0 (%(default)s)")
     parser.add_argument("--port", type=int, default=8765)
     arguments = parser.parse_args()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(arguments.port)]
