@@ -135,7 +135,7 @@ class Captioner:
         """The best hypothesis as a caption, the others as its alternatives."""
         distinct: dict[str, dict[str, Any]] = {}
         for hypothesis in hypotheses:
-            words = tuple(self.vocabulary.words[index] for index in hypothesis.ids)
+            words = tuple(self.vocabulary.decode(hypothesis.ids))
             text = join_words(words)
             if text not in distinct:
                 distinct[text] = {
@@ -161,7 +161,7 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:  # a NotImplementedError, of "meta", is a RuntimeError
+    except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise SettingError(f"The device {name!r} cannot be used here: {reason} Try 'cpu' or 'auto'.") from error
     return device

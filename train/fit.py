@@ -69,19 +69,26 @@ def train_step(run: Run, batch: Batch) -> float:
         captions = batch.captions.to(run.device)
         loss = cross_entropy(run.model.decoder, grid, captions, config.label_smoothing, config.doubly_stochastic)
     value = loss.item()
-    if not math.isfinite(value):
-        raise DataError(
-            f"The loss became {value} in epoch {run.progress.epoch + 1}, batch {run.progress.batch + 1}. "
-            f"The last good state is {run.output / 'last.safetensors'}. Try lower learning rates, or bf16 or fp32."
-        )
+    check_finite(run, "loss", value)
     run.optimizer.zero_grad()
     run.scaler.scale(loss).backward()
     run.scaler.unscale_(run.optimizer)
     for part in (run.model.encoder, run.model.decoder):
-        torch.nn.utils.clip_grad_norm_(part.parameters(), config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(part.parameters(), config.clip)
+        if not run.scaler.is_enabled():  # the scaler of fp16 itself skips steps that overflow
+            check_finite(run, "gradient", float(norm))
     run.scaler.step(run.optimizer)
     run.scaler.update()
     return value
+
+
+def check_finite(run: Run, what: str, value: float) -> None:
+    """Raise DataError rather than let a value that is no number into the weights."""
+    if not math.isfinite(value):
+        raise DataError(
+            f"The {what} became {value} in epoch {run.progress.epoch + 1}, batch {run.progress.batch + 1}. "
+            f"The last good state is {run.output / 'last.safetensors'}. Try lower learning rates, or bf16 or fp32."
+        )
 
 
 def train_one_epoch(run: Run, interrupted: Callable[[], bool]) -> None:
