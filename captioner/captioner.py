@@ -73,9 +73,7 @@ class Captioner:
         self.config = model.config
         self.origin = checkpoint.origin if checkpoint else {}
         self.scores = checkpoint.scores if checkpoint else {}
-        self._special = SpecialIds(
-            vocabulary.start, vocabulary.end, (vocabulary.pad, vocabulary.start, vocabulary.unknown)
-        )
+        self._special = special_ids(vocabulary)
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None, device: str = "auto") -> "Captioner":
@@ -148,6 +146,11 @@ class Captioner:
                 }
         best, *others = distinct.values()
         return Caption(**best, alternatives=tuple(Caption(**other) for other in others[:alternatives]))
+
+
+def special_ids(vocabulary: Vocabulary) -> SpecialIds:
+    """What a search must know of a vocabulary."""
+    return SpecialIds(vocabulary.start, vocabulary.end, (vocabulary.pad, vocabulary.start, vocabulary.unknown))
 
 
 def choose_device(name: str) -> torch.device:

@@ -80,6 +80,11 @@ class AdditiveAttention(nn.Module):
         both = torch.tanh(keys[:, None] + self.query(query)[:, :, None])  # (B, K, L, A)
         return self.score(both).squeeze(-1).float().softmax(-1)  # (B, K, L)
 
+    @torch.no_grad()
+    def sharpen(self, factor: float) -> None:
+        """Multiply all scores, so that attention spreads over fewer cells."""
+        self.score.weight *= factor
+
 
 class DotAttention(nn.Module):
     """Luong et al. 2015 (arXiv:1508.04025), scaled: score = (W query) . key / sqrt(A)."""
@@ -92,6 +97,12 @@ class DotAttention(nn.Module):
         """Weights (B, K, L), summing to 1, of a query (B, K, D) over keys (B, L, A)."""
         scores = self.query(query) @ keys.transpose(1, 2) / keys.size(-1) ** 0.5  # (B, K, L)
         return scores.float().softmax(-1)
+
+    @torch.no_grad()
+    def sharpen(self, factor: float) -> None:
+        """Multiply all scores, so that attention spreads over fewer cells."""
+        self.query.weight *= factor
+        self.query.bias *= factor
 
 
 class Decoder(nn.Module):
@@ -160,12 +171,14 @@ class Decoder(nn.Module):
         hidden, weights, state = self.advance(words, state, memory)
         return Step(self.predict(hidden).float().log_softmax(-1), weights, state)
 
-    def forward(self, grid: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, grid: Tensor, captions: Tensor, own_words: float = 0.0) -> tuple[Tensor, Tensor]:
         """Teacher forcing (Williams and Zipser 1989): read whole captions, whatever the model would say.
 
         Args:
             grid: (B, C, H, W).
             captions: int64 (B, K, T), the words to read.
+            own_words: the share of words, after the first, that are replaced by ones drawn from what the model
+                would have said there: scheduled sampling (Bengio et al. 2015, arXiv:1506.03099).
 
         Returns:
             Hidden states (B, K, T, D), for `predict`, and attention (B, K, T, L).
@@ -173,7 +186,15 @@ class Decoder(nn.Module):
         memory, state = self.start(grid, captions.size(1))
         hidden, weights = [], []
         for words in captions.unbind(2):
+            if own_words and hidden:
+                words = self.mix(words, hidden[-1], own_words)
             output, attention, state = self.advance(words, state, memory)
             hidden.append(output)
             weights.append(attention)
         return torch.stack(hidden, 2), torch.stack(weights, 2)
+
+    @torch.no_grad()
+    def mix(self, words: Tensor, hidden: Tensor, share: float) -> Tensor:
+        """Words (B, K) with a share of them replaced by draws from the scores of a hidden state (B, K, D)."""
+        drawn = self.predict(hidden).float().softmax(-1).flatten(0, 1).multinomial(1).view_as(words)
+        return torch.where(torch.rand(words.shape, device=words.device) < share, drawn, words)

@@ -1,8 +1,10 @@
-"""python -m train fit | evaluate: train a captioner, or score one."""
+"""python -m train check | fit | evaluate: look at data, train a captioner, score one."""
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Container, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -10,20 +12,25 @@ import torch
 
 from captioner import Captioner, SearchConfig
 from captioner.__main__ import whole_number
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, DataError, SettingError
 
-from .config import FitConfig
-from .dataset import read_captions, without_missing
-from .evaluate import check_packages, make_report, read_results, references_of, score_captions, write_captions
+from .attention import measure_attention, read_instances
+from .captions import Example, read_captions, readable_photos
+from .check import check_data
+from .config import PATHS, FitConfig
+from .evaluate import Written, check_packages, make_report, read_results, references_of, score_captions, write_captions
+from .page import write_page
 
 FIT_HELP = {
-    "train": "captions to train on: COCO json, Karpathy's dataset json, or Flickr8k's token file",
+    "train": "captions to train on: COCO json, Karpathy's dataset json, Flickr8k's token file, or a list of "
+    "photo.jpg<TAB>caption",
     "val": "captions to validate on, in any of these formats (a Karpathy json may be given for both)",
     "images": "folder that the file names are relative to",
     "output": "folder for checkpoints and log",
     "val_images": "folder of the validation photographs, if another",
     "train_photos": "text file naming the photographs to take, one a line (Flickr_8k.trainImages.txt)",
     "val_photos": "the same for validation",
+    "start_from": "checkpoint to start from, with its architecture and vocabulary (--encoder … --untied are ignored)",
     "encoder": "name of a torchvision CNN",
     "encoder_weights": "imagenet (torchvision's), none, or the path of a .safetensors file",
     "encoder_layer": "module whose output is the grid (default: the family's last)",
@@ -36,19 +43,37 @@ FIT_HELP = {
     "maximum_words": "longer captions are cut there",
     "epochs": "epochs with a frozen encoder",
     "fine_tune_epochs": "epochs in which the encoder is trained too",
+    "self_critical_epochs": "epochs in which drawn captions are rewarded by their CIDEr-D",
+    "batch_size": "photographs of one update, over all processes",
+    "accumulate": "parts that a process divides its share of a batch into, to save memory",
+    "captions_per_photo": "human captions of a photograph in a batch; in self-critical training, captions drawn",
+    "self_critical_encoder_learning_rate": "0 keeps the encoder frozen in self-critical training",
+    "document_frequencies": "caption file whose word frequencies the reward uses (default: the training captions)",
+    "sharpen_attention": "factor for the attention scores of the model that --start-from names",
+    "scheduled_sampling": "share of words read that the model drew itself, reached at the end of cross-entropy",
+    "average": "decay of an exponential moving average of the weights, such as 0.999; 0 for none",
     "doubly_stochastic": "weight of the penalty on parts never looked at",
-    "flip": "mirror every other photograph while fine-tuning, swapping left and right in its captions",
+    "flip": "mirror every other photograph, swapping left and right in its captions",
+    "crop": "largest share of width and height cut away while the encoder is trained",
+    "jitter": "largest change of brightness and contrast while the encoder is trained, as a share",
     "precision": "fp32, bf16 or fp16",
     "device": "auto, cpu, cuda, cuda:1, …",
     "workers": "processes that read photographs",
-    "cache_gigabytes": "memory for grids of the frozen encoder",
+    "feature_cache": "folder that keeps grids of the frozen encoder on disk (default: in memory)",
+    "cache_gigabytes": "room for grids of the frozen encoder",
     "save_minutes": "minutes between checkpoints",
+    "tolerated_share": "share of missing or damaged photographs beyond which training refuses",
 }
 
 
-def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    """One option for each field of FitConfig."""
+CHECKED = (*PATHS[:6], "minimum_count", "maximum_words", "tolerated_share")
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """One option for each of the named fields of FitConfig."""
     for item in fields(FitConfig):
+        if item.name not in names:
+            continue
         option = f"--{item.name.replace('_', '-')}"
         text = FIT_HELP.get(item.name, item.name.replace("_", " "))
         if item.default is MISSING:
@@ -59,8 +84,8 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(option, type=float, nargs=3, default=item.default, help=text)
         else:
             kind = type(item.default)
-            parser.add_argument(option, type=kind, default=item.default, help=f"{text} (%(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on where the run in --output stopped")
+            shown = text if item.default == "" else f"{text} (%(default)s)"
+            parser.add_argument(option, type=kind, default=item.default, help=shown)
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +97,15 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", help="take photographs whose file name starts so (flickr8k/)")
     parser.add_argument("--checkpoint", help="model to judge (default: the bundled one)")
     parser.add_argument("--results", help="judge captions from elsewhere: a json in COCO's results format")
+    parser.add_argument(
+        "--instances", help="boxes in COCO's instances format: measure where named things are looked for"
+    )
+    parser.add_argument(
+        "--with-instances-only", action="store_true", help="take only photographs that --instances lists"
+    )
     parser.add_argument("--output", help="write the report, with all captions, as json")
+    parser.add_argument("--page", help="write an HTML page of photographs, captions and maps, worst and best first")
+    parser.add_argument("--page-photos", type=whole_number, default=100, help="photographs on it (%(default)s)")
     parser.add_argument("--beam-size", type=int, default=SearchConfig().beam_size, help="(%(default)s)")
     penalty = SearchConfig().length_penalty
     parser.add_argument("--length-penalty", type=float, default=penalty, help="(%(default)s)")
@@ -80,47 +113,94 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
 
 
+def recipe_of(arguments: argparse.Namespace) -> FitConfig:
+    """The recipe that was given, with defaults for what the command does not ask for."""
+    settings = {item.name: getattr(arguments, item.name) for item in fields(FitConfig) if item.name in arguments}
+    for name in ("mean", "std"):
+        if name in settings:
+            settings[name] = tuple(settings[name])
+    return FitConfig(**{"output": ""} | settings)
+
+
 def run_fit(arguments: argparse.Namespace) -> None:
     """Train."""
     from .fit import fit
 
-    settings = {item.name: getattr(arguments, item.name) for item in fields(FitConfig)}
-    settings |= {"mean": tuple(arguments.mean), "std": tuple(arguments.std)}
-    best = fit(FitConfig(**settings), arguments.resume)
-    print(f"The best model is {best}.")
+    best = fit(recipe_of(arguments), arguments.resume)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"The best model is {best}.")
+
+
+def run_check(arguments: argparse.Namespace) -> None:
+    """Look at data."""
+    if not check_data(recipe_of(arguments)):
+        raise DataError("The data are not fit for training; see above.")
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Score a model, or captions from elsewhere."""
     check_packages("pycocoevalcap")
-    if not arguments.images and not arguments.results:
-        raise CaptionerError("Please name the folder of the photographs with --images, or captions with --results.")
-    photos = Path(arguments.photos) if arguments.photos else None
-    images = Path(arguments.images or ".")
-    examples = read_captions(Path(arguments.annotations), images, arguments.split, photos)
-    if arguments.only:
-        start = (images / arguments.only).as_posix()
-        examples = [example for example in examples if example.path.as_posix().startswith(start)]
+    check_evaluate_arguments(arguments)
+    instances, categories = read_instances(Path(arguments.instances)) if arguments.instances else ({}, [])
+    examples = examples_of(arguments, instances)
     facts: dict[str, object] = {}
+    written = Written()
     if arguments.results:
-        captions = read_results(Path(arguments.results))
+        texts = read_results(Path(arguments.results))
     else:
-        examples, missing = without_missing(examples)
+        examples, unreadable = readable_photos(examples, tolerated_share=1.0)
         search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
         SearchConfig.of(search)
         captioner = Captioner.load(arguments.checkpoint, arguments.device)
         written = write_captions(captioner, examples, arguments.batch_size, **search)
-        captions = written.captions
+        texts = written.texts
         facts = search | {
             "milliseconds_per_photograph": round(1000 * written.seconds, 1),
-            "left_out": [str(path) for path in missing] + written.errors,
+            "left_out": unreadable + written.errors,
         }
-    report = make_report(score_captions(examples, captions), references_of(examples), captions, **facts)
+        if instances:
+            facts["attention"] = measure_attention(written.captions, instances, categories)
+    scores = score_captions(examples, texts)
+    report = make_report(scores, references_of(examples), texts, **facts)
     print_report(report)
     if arguments.output:
-        rows = [{"image_id": key, "caption": text} for key, text in captions.items()]
+        rows = [
+            {"image_id": key, "caption": text, "CIDEr-D": round(scores.of_photo[key], 2)} for key, text in texts.items()
+        ]
         text = json.dumps(report | {"captions": rows}, indent=1, ensure_ascii=False)
         Path(arguments.output).write_text(text + "\n", encoding="utf-8")
+    if arguments.page:
+        write_page(Path(arguments.page), examples, written.captions, scores.of_photo, arguments.page_photos)
+        print(f"The page is {arguments.page}.")
+
+
+def check_evaluate_arguments(arguments: argparse.Namespace) -> None:
+    """Raise SettingError where options do not go together."""
+    if not arguments.images and not arguments.results:
+        raise SettingError("Please name the folder of the photographs with --images, or captions with --results.")
+    if arguments.results and (arguments.instances or arguments.page):
+        raise SettingError("--instances and --page need attention maps, which --results does not have.")
+    if arguments.with_instances_only and not arguments.instances:
+        raise SettingError("--with-instances-only needs --instances.")
+
+
+def examples_of(arguments: argparse.Namespace, instances: Container[int | str]) -> list[Example]:
+    """The photographs to judge by.
+
+    Raises:
+        DataError: if none is left.
+    """
+    photos = Path(arguments.photos) if arguments.photos else None
+    images = Path(arguments.images or ".")
+    examples = read_captions(Path(arguments.annotations), images, arguments.split, photos).examples
+    if arguments.only:
+        start = (images / arguments.only).as_posix()
+        examples = [example for example in examples if example.path.as_posix().startswith(start)]
+    if arguments.with_instances_only:
+        examples = [example for example in examples if example.photo_id in instances]
+    if not examples:
+        raise DataError(f"No photograph of {arguments.annotations} is left after --only and --with-instances-only.")
+    return examples
 
 
 def print_report(report: dict) -> None:
@@ -129,7 +209,17 @@ def print_report(report: dict) -> None:
         print(f"{name:8} {value:6.2f}")
     for name, reason in report["missing"].items():
         print(f"{name:8}      -  ({reason})")
-    facts = ("photographs", "references", "distinct_captions", "beam_size", "milliseconds_per_photograph", "tokenizer")
+    attention = report.get("attention")
+    if attention and attention["words"]:
+        print(
+            f"attention of {attention['words']} words that name annotated things: "
+            f"{attention['attention_in_boxes']:.1%} in their boxes, {attention['times_uniform']:.2f} times the "
+            f"{attention['uniform_in_boxes']:.1%} of uniform attention; peak in a box {attention['peak_in_box']:.1%}"
+        )
+    elif attention:
+        print("attention: no caption names a thing that is annotated in its photograph")
+    facts = ("photographs", "references", "distinct_captions", "distinct_share", "words_used", "mean_words")
+    facts += ("beam_size", "milliseconds_per_photograph", "tokenizer")
     known = (f"{name.replace('_', ' ')} {report[name]}" for name in facts if name in report)
     print("scores are times 100; " + ", ".join(known))
     for problem in report.get("left_out", []):
@@ -140,8 +230,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(required=True)
+    check_parser = commands.add_parser("check", help="look at a data set before training on it")
+    add_recipe_arguments(check_parser, CHECKED)
+    check_parser.set_defaults(run=run_check)
     fit_parser = commands.add_parser("fit", help="train a captioner")
-    add_fit_arguments(fit_parser)
+    add_recipe_arguments(fit_parser, [item.name for item in fields(FitConfig)])
+    fit_parser.add_argument("--resume", action="store_true", help="go on where the run in --output stopped")
     fit_parser.set_defaults(run=run_fit)
     evaluate_parser = commands.add_parser("evaluate", help="score a captioner, or captions from elsewhere")
     add_evaluate_arguments(evaluate_parser)

@@ -1,6 +1,6 @@
 """Everything that `python -m train fit` can be told."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,44 @@ from captioner.config import (
 )
 from captioner.encoder import default_statistics
 
-PATHS = ("train", "val", "images", "val_images", "train_photos", "val_photos", "output")
+from .augmentation import Augmentation
+
+PATHS = (
+    *("train", "val", "images", "val_images", "train_photos", "val_photos", "output"),
+    *("start_from", "document_frequencies", "feature_cache"),
+)
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a run: so many epochs with one objective and one pair of peak learning rates.
+
+    An `encoder_rate` of 0 means that the encoder is frozen.
+    """
+
+    name: str
+    epochs: int
+    decoder_rate: float
+    encoder_rate: float = 0.0
+    self_critical: bool = False
+
+    @property
+    def trains_encoder(self) -> bool:
+        """Whether the encoder learns too."""
+        return self.encoder_rate > 0
+
+
+@dataclass(frozen=True)
 class FitConfig:
-    """A recipe: data, architecture, and two stages of training. It travels in the checkpoint's origin.
+    """A recipe: data, architecture, and three stages of training. It travels in the checkpoint's origin.
 
     In the first stage (`epochs`) the encoder is frozen; in the second (`fine_tune_epochs`) all of it is
-    trained too. Learning rates are peaks: each stage warms up and then falls along half a cosine.
+    trained too; in the third (`self_critical_epochs`) captions are drawn and rewarded by their CIDEr-D.
+    Learning rates are peaks: each stage warms up and then falls along half a cosine.
+
+    `batch_size` counts the photographs of one update over all processes, whatever `accumulate` divides each
+    process's share into, so that a recipe means the same on any machine.
     """
 
     train: str
@@ -33,6 +61,7 @@ class FitConfig:
     val_images: str = ""
     train_photos: str = ""
     val_photos: str = ""
+    start_from: str = ""
 
     encoder: str = "inception_v3"
     encoder_weights: str = "imagenet"
@@ -52,38 +81,109 @@ class FitConfig:
 
     epochs: int = 8
     fine_tune_epochs: int = 3
+    self_critical_epochs: int = 0
     batch_size: int = 20
+    accumulate: int = 1
     captions_per_photo: int = 5
     learning_rate: float = 1e-3
     fine_tune_learning_rate: float = 2e-4
     encoder_learning_rate: float = 5e-5
+    self_critical_learning_rate: float = 5e-5
+    self_critical_encoder_learning_rate: float = 0.0
+    document_frequencies: str = ""
+    sharpen_attention: float = 1.0
+    scheduled_sampling: float = 0.0
+    average: float = 0.0
     warmup_steps: int = 200
     weight_decay: float = 0.01
     clip: float = 1.0
     label_smoothing: float = 0.1
     doubly_stochastic: float = 0.0
     flip: bool = False
+    crop: float = 0.0
+    jitter: float = 0.0
     precision: str = "bf16"
     device: str = "auto"
     workers: int = 0
+    feature_cache: str = ""
     cache_gigabytes: float = 4.0
     save_minutes: float = 5.0
+    tolerated_share: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice(self, "precision", PRECISIONS)
-        check_range(self, "epochs fine_tune_epochs workers warmup_steps", 0, 10**9, whole=True)
-        check(self.epochs + self.fine_tune_epochs > 0, "epochs and fine_tune_epochs are both 0: nothing to train.")
-        check_range(self, "batch_size captions_per_photo maximum_words minimum_count", 1, 10**6, whole=True)
+        check_range(self, "epochs fine_tune_epochs self_critical_epochs workers warmup_steps", 0, 10**9, whole=True)
+        check(bool(self.stages()), "All three stages have 0 epochs: nothing to train.")
+        check_range(self, "batch_size captions_per_photo maximum_words minimum_count accumulate", 1, 10**6, whole=True)
+        check(
+            not self.self_critical_epochs or self.captions_per_photo > 1,
+            "Self-critical training compares captions of one photograph: captions_per_photo must be at least 2.",
+        )
         check_range(self, "learning_rate fine_tune_learning_rate encoder_learning_rate", 1e-9, 10)
+        check_range(self, "self_critical_learning_rate", 1e-9, 10)
+        check_range(self, "self_critical_encoder_learning_rate", 0, 10)
         check_range(self, "weight_decay doubly_stochastic cache_gigabytes", 0, 10**6)
         check_range(self, "clip save_minutes", 1e-6, 10**6)
-        check_range(self, "label_smoothing", 0, 0.99)
+        check_range(self, "label_smoothing crop jitter", 0, 0.99)
+        check_range(self, "average", 0, 0.999999)
+        check_range(self, "sharpen_attention", 0.01, 100)
+        check_range(self, "scheduled_sampling tolerated_share", 0, 1)
+
+    def stages(self) -> list[Stage]:
+        """The stages that have epochs."""
+        fine_tune_rates = self.fine_tune_learning_rate, self.encoder_learning_rate
+        self_critical_rates = self.self_critical_learning_rate, self.self_critical_encoder_learning_rate
+        stages = [
+            Stage("frozen", self.epochs, self.learning_rate),
+            Stage("fine-tuning", self.fine_tune_epochs, *fine_tune_rates),
+            Stage("self-critical", self.self_critical_epochs, *self_critical_rates, self_critical=True),
+        ]
+        return [stage for stage in stages if stage.epochs]
+
+    def stage_at(self, epoch: int) -> tuple[Stage, int]:
+        """The stage that an epoch belongs to, and the epochs before that stage."""
+        before = 0
+        for stage in self.stages():
+            if epoch < before + stage.epochs:
+                break
+            before += stage.epochs
+        else:
+            before -= stage.epochs  # past the end: the last stage goes on
+        return stage, before
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages())
+
+    def with_architecture(self, model: CaptionerConfig) -> "FitConfig":
+        """This recipe for a model that exists already; dropout, a matter of training, stays."""
+        encoder, decoder = model.encoder, model.decoder
+        return replace(
+            self,
+            encoder=encoder.name,
+            encoder_layer=encoder.layer,
+            image_size=encoder.image_size,
+            mean=tuple(encoder.mean),
+            std=tuple(encoder.std),
+            cell=decoder.cell,
+            attention=decoder.attention,
+            width=decoder.width,
+            embedding_width=decoder.embedding_width,
+            attention_width=decoder.attention_width,
+            untied=not decoder.tied_embeddings,
+        )
 
     def recipe(self) -> dict[str, Any]:
         """The settings without machine paths, for a checkpoint that others will read."""
         settings = {name: value for name, value in asdict(self).items() if name not in (*PATHS, "device", "workers")}
-        return settings | {"encoder_weights": Path(self.encoder_weights).name}
+        named = ("encoder_weights", "document_frequencies")
+        return settings | {name: Path(getattr(self, name)).name for name in named}
+
+    def augmentation(self, stage: Stage) -> Augmentation:
+        """How photographs are varied; for a frozen encoder only mirrored, so that grids can be kept."""
+        return Augmentation(self.flip, self.crop, self.jitter) if stage.trains_encoder else Augmentation(self.flip)
 
     def encoder_config(self) -> EncoderConfig:
         """The encoder's part; batch normalisation is folded away unless it has yet to be learnt."""

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from captioner import Captioner
+from captioner import Caption, Captioner
 from captioner.errors import DataError, PhotoError, SettingError
+from captioner.vocabulary import tokenize
 
-from .dataset import Example
+from .captions import Example
 from .metrics import Scores, Texts, score
 
 Encode = Callable[[Captioner, Example], Tensor]
@@ -25,9 +26,14 @@ Encode = Callable[[Captioner, Example], Tensor]
 class Written:
     """Captions by photograph, the photographs that could not be read, and seconds for each caption."""
 
-    captions: dict[int | str, str]
+    captions: dict[int | str, Caption] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def texts(self) -> dict[int | str, str]:
+        """The captions as sentences."""
+        return {key: caption.text for key, caption in self.captions.items()}
 
 
 def check_packages(*names: str) -> None:
@@ -51,7 +57,7 @@ def write_captions(
     **settings: Any,
 ) -> Written:
     """Caption every example's photograph; those that cannot be read are told, not fatal."""
-    written = Written({})
+    written = Written()
     start = time.perf_counter()
     with tqdm(total=len(examples), desc="captions", unit="photo", disable=not progress) as bar:
         for first in range(0, len(examples), batch_size):
@@ -66,7 +72,7 @@ def write_captions(
             if good:
                 captions = captioner.decode(torch.cat(grids), **settings)
                 for example, caption in zip(good, captions, strict=True):
-                    written.captions[example.photo_id] = caption.text
+                    written.captions[example.photo_id] = caption
             bar.update(len(batch))
     written.seconds = (time.perf_counter() - start) / max(len(written.captions), 1)
     return written
@@ -98,6 +104,7 @@ def read_results(path: Path) -> dict[int | str, str]:
 
 def make_report(scores: Scores, references: Texts, captions: dict[int | str, str], **facts: Any) -> dict[str, Any]:
     """What `evaluate` prints and writes: scores, and what they were computed from."""
+    words = [tokenize(caption) for caption in captions.values()]
     return {
         "scores": {name: round(value, 2) for name, value in scores.values.items()},
         "unit": "times 100",
@@ -106,6 +113,9 @@ def make_report(scores: Scores, references: Texts, captions: dict[int | str, str
         "photographs": len(captions),
         "references": sum(len(references[key]) for key in captions),
         "distinct_captions": len(set(captions.values())),
+        "distinct_share": round(len(set(captions.values())) / len(captions), 3),
+        "words_used": len({word for caption in words for word in caption}),
+        "mean_words": round(sum(map(len, words)) / len(words), 2),
         **facts,
     }
 

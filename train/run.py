@@ -1,25 +1,29 @@
 """A training run: what it consists of, and how it is saved and restored."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from captioner.captioner import choose_device
-from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
+from captioner.checkpoint import Checkpoint, digest, load_checkpoint, model_tensors, save_checkpoint, with_prefix
 from captioner.encoder import Encoder
 from captioner.errors import DataError, SettingError
 from captioner.model import CaptionModel
 from captioner.vocabulary import Vocabulary, tokenize
 
+from .captions import Example, read_captions, read_documents, readable_photos
+from .cider import CiderD
 from .config import PATHS, FitConfig
-from .dataset import CaptionDataset, Example, read_captions, without_missing
-from .grids import GridCache
+from .dataset import CaptionDataset
+from .grids import FolderCache, GridCache, MemoryCache
+from .objective import CrossEntropy, SelfCritical
+from .processes import Processes
 
 # Settings that may differ between a run and its continuation.
-FREE_ON_RESUME = (*PATHS, "device", "workers", "cache_gigabytes", "save_minutes")
+FREE_ON_RESUME = (*PATHS, "device", "workers", "cache_gigabytes", "save_minutes", "tolerated_share", "accumulate")
 
 
 @dataclass
@@ -41,45 +45,101 @@ class Progress:
 
 
 class Run:
-    """A training run: data, model, optimizer and progress, and how they are saved and restored."""
+    """A training run: data, model, optimizer and progress, and how they are saved and restored.
 
-    def __init__(self, config: FitConfig, resume: bool = False):
-        self.config = config
+    Args:
+        config: the recipe.
+        processes: this process's place among those of the run.
+        resume: go on where the run in `config.output` stopped.
+
+    Raises:
+        DataError, SettingError, CheckpointError: with a message fit for a user.
+    """
+
+    def __init__(self, config: FitConfig, processes: Processes, resume: bool = False):
+        self.processes = processes
+        self.device = processes.device
         self.output = Path(config.output)
-        self.device = choose_device(config.device)
+        saved = self._saved(config, resume)
+        before = load_checkpoint(config.start_from) if config.start_from and not saved else None
+        existing = saved or before
+        self.config = config.with_architecture(existing.config) if existing else config
         self.examples = self._read(config.train, config.images, "train", config.train_photos)
         self.val_examples = self._read(config.val, config.val_images or config.images, "val", config.val_photos)
-        torch.manual_seed(config.seed)
-        saved = self._saved(resume)
-        self.vocabulary = saved.vocabulary if saved else self._build_vocabulary()
-        self.model = (saved.build() if saved else self._build_model()).to(self.device)
-        self.optimizer = make_optimizer(self.model, config)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
-        self.progress = Progress()
-        self.cache, self.val_cache = GridCache(config.cache_gigabytes), GridCache(config.cache_gigabytes / 2)
+        self.vocabulary = existing.vocabulary if existing else self._build_vocabulary()
+        self.ancestry = saved.origin.get("started_from", {}) if saved else before.origin if before else {}
+        self.model = (self._existing_model(existing) if existing else self._build_model()).to(self.device)
+        if before:
+            self.model.decoder.attention.sharpen(config.sharpen_attention)
         self.dataset = CaptionDataset(
             self.examples,
             self.vocabulary,
-            config.image_size,
+            self.config.image_size,
             config.maximum_words,
             config.captions_per_photo,
             seed=config.seed,
         )
-        if saved:
-            self._restore_progress(saved)
+        self.unreadable: set[str] = set()  # what was wrong with photographs that could not be decoded
+        self.progress = Progress(**saved.progress["progress"]) if saved else Progress()
+        self.average = make_average(self.model, config.average)
+        if saved and self.average:
+            self.average.module.load_state_dict(with_prefix(saved.progress_tensors, "average."), strict=False)
+            self.average.n_averaged.fill_(1)  # else the next update would start the average anew
+        self.enter_stage(saved)
 
-    @staticmethod
-    def _read(captions: str, images: str, split: str, photos: str) -> list[Example]:
-        """Examples whose photographs exist; the others are told."""
-        examples = read_captions(Path(captions), Path(images), split, Path(photos) if photos else None)
-        examples, missing = without_missing(examples)
-        for path in missing:
-            print(f"missing photograph, left out: {path}")
+    def enter_stage(self, saved: Checkpoint | None = None) -> None:
+        """Prepare what the current stage needs; `saved` is the state of a run that stopped within it.
+
+        A new stage starts from the averaged weights, if there are any, and with a new optimizer.
+        """
+        self.stage, self.stage_start = self.config.stage_at(self.progress.epoch)
+        begun = self.progress.epoch > self.stage_start or self.progress.batch > 0
+        if self.average and not begun and self.progress.epoch > 0:
+            copy_weights(self.average.module, self.model)
+        self.model.encoder.requires_grad_(self.stage.trains_encoder)
+        self.objective = self._make_objective()
+        self.synchronised = self.processes.synchronised(self.objective)
+        self.optimizer = make_optimizer(self.model, self.config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "fp16")
+        if saved and begun:
+            self._restore_optimizer(saved)
+        self.cache, self.val_cache = self._make_cache(1.0), self._make_cache(0.5)
+
+    def _make_objective(self) -> CrossEntropy | SelfCritical:
+        """The stage's loss."""
+        config = self.config
+        if not self.stage.self_critical:
+            return CrossEntropy(self.model, config.label_smoothing, config.doubly_stochastic)
+        if config.document_frequencies:
+            documents = read_documents(Path(config.document_frequencies))
+        else:
+            documents = [example.captions for example in self.examples]
+        cider = CiderD([tokenize(caption) for caption in captions] for captions in documents)
+        return SelfCritical(self.model, self.vocabulary, cider, config.captions_per_photo, config.maximum_words)
+
+    def _make_cache(self, share: float) -> GridCache:
+        """A place for the grids of the encoder as it is now."""
+        gigabytes = self.config.cache_gigabytes * share
+        if not self.config.feature_cache or self.stage.trains_encoder:
+            return MemoryCache(gigabytes / self.processes.count)
+        encoder = digest({name: value.detach().cpu() for name, value in self.model.encoder.state_dict().items()})
+        identity = f"{encoder} {self.config.encoder_config()}"
+        return FolderCache(Path(self.config.feature_cache), gigabytes, identity, self.processes.count)
+
+    def _read(self, captions: str, images: str, split: str, photos: str) -> list[Example]:
+        """Examples whose photographs can be read; what is wrong with the others is told."""
+        read = read_captions(Path(captions), Path(images), split, Path(photos) if photos else None)
+        examples, errors = readable_photos(read.examples, self.config.tolerated_share)
+        for remark in read.remarks:
+            self.processes.say(f"{captions}: {remark}")
+        for error in errors:
+            self.processes.say(f"photograph left out: {error}")
         return examples
 
-    def _saved(self, resume: bool) -> Checkpoint | None:
+    @staticmethod
+    def _saved(config: FitConfig, resume: bool) -> Checkpoint | None:
         """The checkpoint to go on from, if there is one and it is wanted."""
-        last = self.output / "last.safetensors"
+        last = Path(config.output) / "last.safetensors"
         if not last.exists():
             return None
         if not resume:
@@ -87,12 +147,14 @@ class Run:
         saved = load_checkpoint(last)
         if not saved.progress:
             raise SettingError(f"{last} holds a finished model, not the state of a run, so nothing can be resumed.")
-        now, before = plain(asdict(self.config)), saved.progress["settings"]
+        # Of a run that started from a model, the architecture is the model's, whatever the options say.
+        config = config.with_architecture(saved.config) if config.start_from else config
+        now, before = plain(asdict(config)), saved.progress["settings"]
         changed = [name for name in now if name not in FREE_ON_RESUME and now[name] != before.get(name)]
         if changed:
             name = changed[0]
             raise SettingError(
-                f"The run in {self.output} was started with {name} = {before.get(name)!r}, now it is {now[name]!r} "
+                f"The run in {config.output} was started with {name} = {before.get(name)!r}, now it is {now[name]!r} "
                 f"(differing: {', '.join(changed)}). To resume, use the same settings."
             )
         return saved
@@ -115,9 +177,14 @@ class Run:
         torch.manual_seed(self.config.seed)
         return CaptionModel(config, len(self.vocabulary), self.config.encoder_weights)
 
-    def _restore_progress(self, saved: Checkpoint) -> None:
-        """Continue as if never interrupted: optimizer, random numbers, place in the epoch."""
-        self.progress = Progress(**saved.progress["progress"])
+    def _existing_model(self, existing: Checkpoint) -> CaptionModel:
+        """The model of a checkpoint, with this run's dropout."""
+        decoder = replace(existing.config.decoder, dropout=self.config.dropout)
+        existing.config = replace(existing.config, decoder=decoder)
+        return existing.build()
+
+    def _restore_optimizer(self, saved: Checkpoint) -> None:
+        """Continue as if never interrupted. Random numbers need no restoring: each step draws its own."""
         self.scaler.load_state_dict(saved.progress["scaler"])
         for name, parameter in self.model.named_parameters():
             state = {
@@ -130,15 +197,15 @@ class Run:
                 for key in ("exp_avg", "exp_avg_sq"):
                     state[key] = torch.empty_like(parameter).copy_(state[key])
                 self.optimizer.state[parameter] = state
-        torch.set_rng_state(saved.progress_tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in saved.progress_tensors:
-            torch.cuda.set_rng_state(saved.progress_tensors["random.cuda"])
 
     def save(self) -> None:
         """Write last.safetensors, with everything needed to continue."""
-        tensors = {"random.cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        if not self.processes.first:
+            return
+        tensors = {}
+        if self.average:
+            averages = model_tensors(self.average.module)
+            tensors = {f"average.{name}": value for name, value in averages.items()}
         for name, parameter in self.model.named_parameters():
             tensors |= {f"{key}.{name}": value for key, value in self.optimizer.state.get(parameter, {}).items()}
         progress = {
@@ -158,12 +225,14 @@ class Run:
             "captions": sum(len(example.captions) for example in self.examples),
             "torch": torch.__version__,
         }
+        if self.ancestry:
+            origin["started_from"] = self.ancestry
         return Checkpoint(self.model.config, self.vocabulary, tensors, origin, scores or {})
 
     @property
-    def fine_tuning(self) -> bool:
-        """Whether the current epoch trains the encoder too."""
-        return self.progress.epoch >= self.config.epochs
+    def best_weights(self) -> CaptionModel:
+        """The model to validate and to ship: the averaged one, if there is one."""
+        return self.average.module if self.average else self.model
 
 
 def plain(settings: dict[str, Any]) -> dict[str, Any]:
@@ -181,3 +250,16 @@ def make_optimizer(model: CaptionModel, config: FitConfig) -> torch.optim.Optimi
                 decay = config.weight_decay if decayed else 0.0
                 groups.append({"params": chosen, "part": part, "weight_decay": decay})
     return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def make_average(model: CaptionModel, decay: float) -> AveragedModel | None:
+    """An exponential moving average of the weights (Polyak and Juditsky 1992), unless the decay is 0."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+
+
+@torch.no_grad()
+def copy_weights(source: CaptionModel, target: CaptionModel) -> None:
+    """Put the weights of one model into another of the same architecture."""
+    values = model_tensors(source)
+    for name, value in model_tensors(target).items():
+        value.copy_(values[name])

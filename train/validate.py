@@ -1,0 +1,68 @@
+"""Validation at the end of an epoch: captions as users would get them, scores, and the best model kept."""
+
+from typing import Any
+
+from torch import Tensor
+
+from captioner import Captioner
+from captioner.checkpoint import model_tensors, save_checkpoint, to_half
+
+from .captions import Example
+from .evaluate import score_captions, write_captions
+from .log import write_log
+from .run import Run
+
+CHOSEN_BY = "CIDEr-D"
+SEARCH = {"beam_size": 3, "length_penalty": 0.7, "block_ngram": 2}
+
+
+def validate(run: Run) -> None:
+    """Caption the validation photographs freely, log the scores, keep the model if it is the best so far.
+
+    The model is rounded to half precision first, so that what is scored is exactly what is stored. Each
+    process captions its share.
+    """
+    checkpoint = run.checkpoint(to_half(model_tensors(run.best_weights)))
+    captioner = Captioner(checkpoint.build(), run.vocabulary, str(run.device))
+
+    def encode(captioner: Captioner, example: Example) -> Tensor:
+        if run.stage.trains_encoder:
+            return captioner.encode([example.path])
+        key = str(example.path)
+        if key in run.val_cache:
+            return run.val_cache.get(key)[None].float()
+        return run.val_cache.put(key, captioner.encode([example.path])[0])[None].float()
+
+    mine = run.processes.share(run.val_examples)
+    written = write_captions(captioner, mine, encode=encode, progress=run.processes.first, **SEARCH)
+    captions: dict[int | str, str] = {}
+    for part, errors in run.processes.gather((written.texts, written.errors)):
+        captions |= part
+        for error in errors:
+            run.processes.say(f"validation photograph left out: {error}")
+    if run.processes.first:
+        keep(run, captions)
+
+
+def keep(run: Run, captions: dict[int | str, str]) -> None:
+    """Score captions, add them to the log, and store the model if none before was better."""
+    scores = score_captions(run.val_examples, captions, java=False)
+    progress = run.progress
+    shown = "reward" if run.stage.self_critical else "loss"
+    entry: dict[str, Any] = {
+        "epoch": progress.epoch + 1,
+        "stage": run.stage.name,
+        "step": progress.step,
+        shown: round(progress.loss_sum / max(progress.loss_count, 1), 4),
+        "minutes": round(progress.seconds / 60, 1),
+        "distinct": len(set(captions.values())),
+        **{metric: round(value, 2) for metric, value in scores.values.items()},
+    }
+    if scores.values[CHOSEN_BY] > progress.best:
+        checkpoint = run.checkpoint(to_half(model_tensors(run.best_weights)))
+        checkpoint.scores = entry | SEARCH | {"photographs": len(captions), "unit": "times 100"}
+        save_checkpoint(checkpoint, run.output / "best.safetensors")
+        progress.best = scores.values[CHOSEN_BY]
+    progress.log.append(entry)
+    write_log(progress.log, run.output)
+    print("  ".join(f"{key} {value}" for key, value in entry.items()), flush=True)
