@@ -92,3 +92,34 @@ def test_state_selects_parents():
         for beam in range(K):
             for new, old in zip(chosen, state, strict=True):
                 assert torch.equal(new[photo, beam], old[photo, parents[photo, beam]])
+
+
+def test_scheduled_sampling_replaces_words_by_the_models_own():
+    decoder = make()
+    grid, captions = inputs()
+    other = captions.clone()
+    other[:, :, 1:] = (other[:, :, 1:] + 3) % V
+    assert not torch.allclose(decoder(grid, captions)[0], decoder(grid, other)[0])
+    torch.manual_seed(5)
+    all_own, _ = decoder(grid, captions, own_words=1.0)
+    torch.manual_seed(5)
+    assert torch.equal(all_own, decoder(grid, other, own_words=1.0)[0])  # only the first word was read
+    assert torch.equal(decoder(grid, captions, own_words=0.0)[0], decoder(grid, captions)[0])
+    # A certain model draws its own certain word.
+    with torch.no_grad():
+        decoder.words.bias[4] = 100
+    words = torch.full((B, K), 7)
+    drawn = torch.stack([decoder.mix(words, all_own[:, :, 0], 0.5) for _ in range(200)])
+    assert set(drawn.unique().tolist()) == {4, 7}
+    assert (drawn == 4).float().mean().item() == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_sharpened_attention_is_the_same_to_a_power(attention):
+    decoder = make(attention=attention)
+    grid, captions = inputs()
+    _, before = decoder(grid, captions[:, :, :1])
+    decoder.attention.sharpen(2.0)
+    _, after = decoder(grid, captions[:, :, :1])
+    squared = before**2
+    assert torch.allclose(after, squared / squared.sum(-1, keepdim=True), atol=1e-5)

@@ -134,12 +134,74 @@ def test_a_corrupt_photograph_is_left_out(data, tmp_path, capsys):
     (tmp_path / "train.json").write_text(json.dumps(content))
     recipe = small(data, tmp_path / "run", encoder="squeezenet1_1", encoder_layer="", images=str(tmp_path / "images"))
     recipe = replace(recipe, train=str(tmp_path / "train.json"), val_images=str(data / "images"))
-    with pytest.raises(DataError, match=r"photographs are missing|"):
+    with pytest.raises(DataError, match=r"24 of 24 photographs are missing or damaged"):
         fit(replace(recipe, images=str(tmp_path)))
-    fit(recipe)
+    with pytest.raises(DataError, match=r"2 of 24 photographs are missing or damaged, more than the tolerated 5%"):
+        fit(recipe)
+    fit(replace(recipe, tolerated_share=0.1))
+    output = capsys.readouterr().out
+    assert "1 images have no caption and are left out, the first being id 900, blue_circle_0.png" in output
+    assert output.count("photograph left out: ") == 2
+
+
+def test_photographs_that_turn_out_damaged_are_named_up_to_a_share(data, tmp_path, capsys):
+    content = drawn_data(tmp_path / "images", 2)
+    for image in content["images"][3:6]:  # they begin like photographs
+        path = tmp_path / "images" / image["file_name"]
+        path.write_bytes(path.read_bytes()[:300])
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    paths = {"train": str(tmp_path / "train.json"), "images": str(tmp_path / "images")}
+    recipe = small(data, tmp_path / "run", encoder="squeezenet1_1", encoder_layer="", val_images=str(data / "images"))
+    with pytest.raises(DataError, match=r"of 24 photographs turned out damaged, more than the tolerated 5%"):
+        fit(replace(recipe, **paths))
+    fit(replace(recipe, **paths, tolerated_share=0.2, output=str(tmp_path / "tolerant")))
     output = capsys.readouterr()
-    assert "missing photograph, left out" in output.out
-    assert "photograph left out: " in output.out + output.err
+    told = [line for line in (output.out + output.err).splitlines() if "photograph left out: " in line]
+    assert any(content["images"][3]["file_name"] in line for line in told)
+
+
+def test_three_stages_with_an_average_resume_as_if_never_interrupted(data, tmp_path, monkeypatch):
+    settings = {"encoder": "squeezenet1_1", "encoder_layer": "", "dropout": 0.3, "flip": True, "crop": 0.2}
+    settings |= {"self_critical_epochs": 1, "average": 0.8, "scheduled_sampling": 0.3, "accumulate": 2, "jitter": 0.1}
+    whole, broken = (small(data, tmp_path / name, **settings) for name in ("whole", "broken"))
+    fit(whole)
+    log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert [entry["stage"] for entry in log] == ["frozen", "fine-tuning", "self-critical"]
+    assert "reward" in log[2]
+
+    real, steps = train.fit.train_step, []
+
+    def interrupted(run, batch, asked):
+        steps.append(batch)
+        return real(run, batch, lambda: asked() or len(steps) in (8, 14))
+
+    monkeypatch.setattr(train.fit, "train_step", interrupted)
+    for attempt in range(2):  # once while fine-tuning, once in self-critical training
+        with pytest.raises(KeyboardInterrupt):
+            fit(broken, resume=attempt > 0)
+    fit(broken, resume=True)
+    one, other = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "broken"))
+    assert any(name.startswith("average.") for name in one.progress_tensors)
+    for name, value in (one.tensors | one.progress_tensors).items():
+        assert torch.allclose(value, (other.tensors | other.progress_tensors)[name], atol=1e-5), name
+
+
+def test_a_run_may_start_from_a_model(data, tmp_path):
+    plain = {"encoder": "squeezenet1_1", "encoder_layer": "", "fine_tune_epochs": 0, "attention": "dot"}
+    first = fit(small(data, tmp_path / "first", **plain))
+    scores = load_checkpoint(first).scores
+    # Other architecture options are ignored; a learning rate of almost nothing leaves the model as it was.
+    settings = {"start_from": str(first), "width": 99, "learning_rate": 1e-9, "fine_tune_epochs": 0, "dropout": 0.0}
+    second = load_checkpoint(fit(small(data, tmp_path / "second", **settings)))
+    assert second.config.decoder.width == 48
+    assert second.config.decoder.dropout == 0.0
+    assert second.scores["CIDEr-D"] == pytest.approx(scores["CIDEr-D"], abs=0.1)
+    assert second.origin["started_from"]["recipe"]["attention"] == "dot"
+    sharp = fit(small(data, tmp_path / "sharp", **settings, sharpen_attention=5.0))
+    maps = [Captioner.load(path, "cpu").caption(draw("red", "circle")).attention[0].max() for path in (first, sharp)]
+    assert maps[1] > maps[0]
+    again = small(data, tmp_path / "second", **settings)
+    assert fit(again, resume=True) == tmp_path / "second" / "best.safetensors"
 
 
 def test_a_loss_that_is_no_number_stops_with_the_state_kept(data, tmp_path, monkeypatch):
@@ -198,12 +260,15 @@ def test_the_command(data, tmp_path, capsys):
     ("settings", "message"),
     [
         ({"train": "missing.json"}, "cannot be read: .*missing.json"),
-        ({"images": "nowhere"}, "of 96 photographs are missing, the first being nowhere"),
+        ({"images": "nowhere"}, "96 of 96 photographs are missing or damaged.* The first: nowhere"),
         ({"minimum_count": 10**6}, "Lower --minimum-count"),
         ({"encoder": "inception_v3", "encoder_layer": "", "image_size": 40}, "do not fit 'inception_v3'"),
         ({"encoder": "resnet5"}, "Did you mean 'resnet50'"),
         ({"precision": "int8"}, "Unknown precision 'int8'"),
         ({"epochs": 0, "fine_tune_epochs": 0}, "nothing to train"),
+        ({"self_critical_epochs": 1, "captions_per_photo": 1}, "captions_per_photo must be at least 2"),
+        ({"start_from": "nothing.safetensors"}, "no checkpoint nothing.safetensors"),
+        ({"self_critical_epochs": 1, "epochs": 0, "fine_tune_epochs": 0, "document_frequencies": "no.json"}, "no.json"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"cell": "transformer"}, "Unknown cell 'transformer'"),
     ],

@@ -63,7 +63,7 @@ class Run:
         saved = self._saved(config, resume)
         before = load_checkpoint(config.start_from) if config.start_from and not saved else None
         existing = saved or before
-        self.config = config.with_architecture(existing.config) if existing else config
+        self.config = config.with_architecture(existing.config) if config.start_from else config
         self.examples = self._read(config.train, config.images, "train", config.train_photos)
         self.val_examples = self._read(config.val, config.val_images or config.images, "val", config.val_photos)
         self.vocabulary = existing.vocabulary if existing else self._build_vocabulary()
