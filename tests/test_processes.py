@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -14,8 +16,10 @@ from train.processes import Processes
 
 from .drawing import drawn_data, tiny_model
 
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
-def run(folder, output: str, *options: str, processes: int = 1) -> subprocess.CompletedProcess:
+
+def command_of(folder, output: str, *options: str, processes: int = 1) -> list[str]:
     """Train, started by torch's own launcher if in several processes."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *(launcher if processes > 1 else []), "-m", "train", "fit"]
@@ -26,8 +30,13 @@ def run(folder, output: str, *options: str, processes: int = 1) -> subprocess.Co
     command += ["--encoder", "squeezenet1_1", "--encoder-weights", "none", "--image-size", "48", "--device", "cpu"]
     command += ["--width", "24", "--embedding-width", "16", "--attention-width", "16", "--minimum-count", "1"]
     command += ["--dropout", "0", "--precision", "fp32", "--epochs", "1", "--fine-tune-epochs", "1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=90, env=environment)
+    return [*command, *options]
+
+
+def run(*arguments, **settings) -> subprocess.CompletedProcess:
+    """Train to the end."""
+    command = command_of(*arguments, **settings)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +81,26 @@ def test_two_processes_train_by_reward_and_resume(data):
     assert 0 <= log[1]["reward"] < 10
     again = run(data, "reward", *options, "--resume", processes=2)
     assert again.returncode == 0, again.stderr
+
+
+def test_a_terminated_launcher_leaves_a_state_to_resume_from(data):
+    options = ["--epochs", "0", "--fine-tune-epochs", "500", "--tolerated-share", "0.1"]
+    command = command_of(data, "stopped", *options, processes=2)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, env=ENVIRONMENT, **pipes) as job:
+        guard = threading.Timer(120, job.kill)
+        guard.start()
+        printed = ""
+        for line in job.stdout:
+            printed += line
+            if line.startswith("epoch 2 "):
+                job.send_signal(signal.SIGTERM)
+        guard.cancel()
+    assert job.returncode != 0
+    assert "Interrupted and saved" in printed
+    progress = load_checkpoint(data / "stopped" / "last.safetensors").progress["progress"]
+    assert 2 <= progress["epoch"] < 499
+    assert len(progress["log"]) == progress["epoch"]
 
 
 def test_alone_nothing_is_exchanged():

@@ -27,6 +27,9 @@ class GridCache(Protocol):
     Values are rounded to float16 whether kept or not, so that a run does not depend on what was kept.
     """
 
+    def __contains__(self, key: str) -> bool:
+        """Whether a photograph's grid is here."""
+
     def known(self) -> Container[str]:
         """The keys whose grids are here, as something that worker processes can be given."""
 

@@ -103,7 +103,7 @@ class Run:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "fp16")
         if saved and begun:
             self._restore_optimizer(saved)
-        self.cache, self.val_cache = self._make_cache(1.0), self._make_cache(0.5)
+        self.cache = self._make_cache()
 
     def _make_objective(self) -> CrossEntropy | SelfCritical:
         """The stage's loss."""
@@ -117,9 +117,9 @@ class Run:
         cider = CiderD([tokenize(caption) for caption in captions] for captions in documents)
         return SelfCritical(self.model, self.vocabulary, cider, config.captions_per_photo, config.maximum_words)
 
-    def _make_cache(self, share: float) -> GridCache:
+    def _make_cache(self) -> GridCache:
         """A place for the grids of the encoder as it is now."""
-        gigabytes = self.config.cache_gigabytes * share
+        gigabytes = self.config.cache_gigabytes
         if not self.config.feature_cache or self.stage.trains_encoder:
             return MemoryCache(gigabytes / self.processes.count)
         encoder = digest({name: value.detach().cpu() for name, value in self.model.encoder.state_dict().items()})

@@ -29,9 +29,9 @@ def validate(run: Run) -> None:
         if run.stage.trains_encoder:
             return captioner.encode([example.path])
         key = str(example.path)
-        if key in run.val_cache:
-            return run.val_cache.get(key)[None].float()
-        return run.val_cache.put(key, captioner.encode([example.path])[0])[None].float()
+        if key in run.cache:
+            return run.cache.get(key)[None].float()
+        return run.cache.put(key, captioner.encode([example.path])[0])[None].float()
 
     mine = run.processes.share(run.val_examples)
     written = write_captions(captioner, mine, encode=encode, progress=run.processes.first, **SEARCH)
