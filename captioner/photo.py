@@ -67,17 +67,38 @@ def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
     data = read_bytes(source, name)
     if not data:
         raise PhotoError(f"{name} is empty (0 bytes). Please choose another file.")
+    with begin(io.BytesIO(data), name) as image:
+        check_size(image, name)
+        return normalise(image, name)
+
+
+def check_start(path: Path) -> None:
+    """See, without decoding it, whether a file begins like a photograph that `open_photo` would take.
+
+    Raises:
+        PhotoError: if not.
+    """
+    name = describe(path)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_regular(path.stat(), name)
+        with path.open("rb") as file, begin(file, name) as image:
+            check_size(image, name)
+    except FileNotFoundError as error:
+        raise PhotoError(f"{name} does not exist. Please check the path.") from error
+    except OSError as error:
+        raise PhotoError(f"{name} cannot be read: {error.strerror or error}.") from error
+
+
+def begin(file: BinaryIO, name: str) -> Image.Image:
+    """Open an image, of which only the header is read yet."""
+    try:
+        return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name} is too large: {error}. Please scale it down first.") from error
     except Image.UnidentifiedImageError as error:
         raise PhotoError(f"{name} is not a photograph that can be read. {SUPPORTED}") from error
     except Exception as error:  # decoders raise many types on damaged headers
         raise PhotoError(f"{name} is damaged: {error}. {SUPPORTED}") from error
-    with image:
-        check_size(image, name)
-        return normalise(image, name)
 
 
 def describe(source: PhotoSource) -> str:
@@ -118,7 +139,12 @@ def read_bytes(source: PhotoSource, name: str) -> bytes:
 
 def read_file(path: Path, name: str) -> bytes:
     """All bytes of a regular file of bearable size."""
-    status = path.stat()
+    check_regular(path.stat(), name)
+    return path.read_bytes()
+
+
+def check_regular(status: os.stat_result, name: str) -> None:
+    """Refuse folders, pipes and files too large to read."""
     if stat.S_ISDIR(status.st_mode):
         raise PhotoError(f"{name} is a folder, not a photograph. If it holds some, check that it may be listed.")
     if not stat.S_ISREG(status.st_mode):
@@ -127,7 +153,6 @@ def read_file(path: Path, name: str) -> bytes:
         raise PhotoError(
             f"{name} is too large: {status.st_size / 1e6:.0f} MB, and the limit is {MAXIMUM_BYTES // 10**6} MB."
         )
-    return path.read_bytes()
 
 
 def check_size(image: Image.Image, name: str) -> None:

@@ -81,11 +81,13 @@ def test_instances_are_read_as_shares(tmp_path):
     assert instances[3].boxes["dog"] == [pytest.approx((0.1, 0.1, 0.6, 0.6))]
     annotation = content["annotations"][0]
     for wrong, message in [
-        ("{", "cannot be read"),
+        ("{", "line 1: not valid JSON"),
         ("[]", "needs lists images, annotations, categories"),
         (content | {"annotations": [annotation | {"category_id": 5}]}, r"annotations\[0\]: its image 3 or category 5"),
         (content | {"annotations": [annotation | {"bbox": [1, 2]}]}, "a bbox is left, upper, width and height"),
+        (content | {"annotations": [annotation | {"bbox": [0, 0, float("nan"), 9]}]}, "found .*nan"),
         (content | {"images": [{"id": 3, "width": "wide", "height": 1}]}, r"images\[0\]: the field 'width'"),
+        (content | {"images": [{"id": 3, "width": 0, "height": 1}]}, "width and height must be above 0"),
     ]:
         path.write_text(wrong if isinstance(wrong, str) else json.dumps(wrong))
         with pytest.raises(DataError, match=message):

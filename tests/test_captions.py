@@ -97,6 +97,17 @@ def test_flickr8k_tokens(tmp_path):
             '{"images": [{"filename": "a", "split": "train", "sentences": [{"raw": 5}]}]}',
             r"images\[0\].sentences\[0\]: the field 'raw'",
         ),
+        ("[" * 100_000, "not JSON that can be read"),
+        ('{"images": [{"id": true, "file_name": "a"}], "annotations": []}', "the field 'id' must be"),
+        ('{"images": [{"filename": "a", "split": "train", "cocoid": [1], "sentences": []}]}', "the field 'cocoid'"),
+        (
+            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "caption": "x \\ud800"}]}',
+            "holds half a character",
+        ),
+        (
+            json.dumps({"images": [KARPATHY["images"][0], KARPATHY["images"][0]]}),
+            "1 image ids stand for two photographs, the first being 5",
+        ),
         ("one.jpg#0 A dog\n", "line 1: expected photo.jpg<TAB>caption"),
         ("one.jpg#0\tA dog\ntwo.jpg#0\t\n", "line 2: expected"),
     ],
@@ -147,8 +158,8 @@ def test_unreadable_photographs_are_named_up_to_a_share(tmp_path):
     examples = [Example(name, tmp_path / f"{name}.png", ("A dog.",)) for name in names]
     good, errors = readable_photos(examples, 0.5)
     assert [example.photo_id for example in good] == ["good", "cut"]  # the cut one begins like a photograph
-    assert "bad.png: not a photograph that can be read" in errors[0]
-    assert "gone.png: there is no such file" in errors[1]
+    assert "bad.png is not a photograph that can be read" in errors[0]
+    assert "gone.png does not exist" in errors[1]
     assert [example.photo_id for example in readable_photos(examples, 1, thorough=True)[0]] == ["good"]
     with pytest.raises(DataError, match=r"2 of 4 photographs are missing or damaged, more than the tolerated 20%.*bad"):
         readable_photos(examples, 0.2)

@@ -43,7 +43,7 @@ def test_what_is_wrong_is_counted_and_named(arguments, tmp_path, capsys):
     assert "photographs 24, readable 22" in output.out
     assert photos[0].name in output.out
     assert photos[1].name in output.out
-    assert "more than 5% are missing or damaged: `fit` would not start" in output.out
+    assert "more than 5% are missing or damaged: `fit` would refuse" in output.out
     assert "warning: 1 captions have no word" in output.out
     assert "missing are an, unheard, word" in output.out
     assert "warning: 1 photographs are in both splits" in output.out

@@ -93,3 +93,9 @@ def test_cropping_and_jitter_vary_the_photograph_and_keep_its_size(tmp_path):
         assert not torch.equal(shots[-1], plain)
         assert torch.equal(shots[-1], data[0].pixels)  # the same again in the same epoch
     assert not torch.equal(shots[0], shots[1])
+
+
+def test_a_photograph_may_stand_twice_in_a_batch(tmp_path):
+    data = dataset(tmp_path, ("a dog",))
+    batch = collate([data[0], data[0]])
+    assert batch.pixels.shape[0] == batch.captions.shape[0] == len(batch.keys) == 2

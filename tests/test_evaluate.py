@@ -126,7 +126,8 @@ def test_attention_and_page_through_the_command(tmp_path, capsys):
         boxes += [{"image_id": number, "category_id": category, "bbox": [0, 0, 48, 96]} for category in (1, 2)]
     (tmp_path / "captions.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     # What an untrained model says is arbitrary, so its words are made the names of categories.
-    names = [{"id": 1, "name": "circle"}, {"id": 2, "name": "dog"}]
+    words = {word for number in (1, 2) for word in tiny_captioner().caption(tmp_path / f"{number}.png").words}
+    names = [{"id": 1, "name": max(words, key=len)}, {"id": 2, "name": "nothing"}]
     instances = {"images": images[:2], "annotations": boxes[:4], "categories": names}
     (tmp_path / "instances.json").write_text(json.dumps(instances))
     captioner = tiny_captioner()
@@ -145,6 +146,7 @@ def test_attention_and_page_through_the_command(tmp_path, capsys):
         *read_instances(tmp_path / "instances.json"),
     )
     assert report["attention"] == pytest.approx(expected, rel=1e-4)
+    assert report["attention"]["words"] > 0
     assert "attention" in capsys.readouterr().out
     assert (tmp_path / "page.html").read_text().count("<article>") == 2
     assert main([*command, "--only", "nothing/"]) == 1
@@ -177,7 +179,7 @@ def test_results_from_elsewhere(tmp_path, capsys):
     assert read_results(output.parent / "results.json") == HYPOTHESES
 
     for content, message in [
-        ("{", "cannot be read"),
+        ("{", "not valid JSON"),
         ('{"a": 1}', "results format"),
         ('[{"caption": "x"}]', "results"),
     ]:

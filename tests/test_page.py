@@ -32,3 +32,5 @@ def test_of_many_the_extremes_are_shown(tmp_path, tiny, pictures):
     page = (tmp_path / "page.html").read_text()
     assert re.findall(r"CIDEr-D ([\d.]+) &middot;", page) == ["0.0", "1.0", "4.0", "3.0"]
     assert page.index("Worst") < page.index("Best")
+    write_page(tmp_path / "page.html", examples, dict.fromkeys(range(5), caption), dict(enumerate(range(5))), limit=1)
+    assert re.findall(r"CIDEr-D ([\d.]+) &middot;", (tmp_path / "page.html").read_text()) == ["0.0"]

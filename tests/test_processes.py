@@ -48,7 +48,7 @@ def data(tmp_path_factory):
         content["images"] = content["images"][:25]
         (folder / f"{name}.json").write_text(json.dumps(content))
     broken = folder / "images" / "blue_circle_1.png"
-    broken.write_bytes(broken.read_bytes()[:300])
+    broken.write_bytes(broken.read_bytes()[:200])
     return folder
 
 

@@ -1,4 +1,4 @@
-"""python -m train check | fit | evaluate: look at data, train a captioner, score one."""
+"""python -m train check | fit | average | evaluate: look at data, train captioners, average and score them."""
 
 import argparse
 import json
@@ -12,14 +12,17 @@ import torch
 
 from captioner import Captioner, SearchConfig
 from captioner.__main__ import whole_number
+from captioner.checkpoint import save_checkpoint
 from captioner.errors import CaptionerError, DataError, SettingError
 
 from .attention import measure_attention, read_instances
+from .average import average_checkpoints
 from .captions import Example, read_captions, readable_photos
 from .check import check_data
 from .config import PATHS, FitConfig
 from .evaluate import Written, check_packages, make_report, read_results, references_of, score_captions, write_captions
 from .page import write_page
+from .validate import SEARCH, validation_entry
 
 FIT_HELP = {
     "train": "captions to train on: COCO json, Karpathy's dataset json, Flickr8k's token file, or a list of "
@@ -131,6 +134,24 @@ def run_fit(arguments: argparse.Namespace) -> None:
         print(f"The best model is {best}.")
 
 
+def run_average(arguments: argparse.Namespace) -> None:
+    """Average models, and score the mean as `fit` scores its own."""
+    check_packages("pycocoevalcap")
+    checkpoint = average_checkpoints([Path(path) for path in arguments.checkpoints])
+    save_checkpoint(checkpoint, Path(arguments.output))  # before it is scored: nothing is lost if that fails
+    examples = read_captions(Path(arguments.val), Path(arguments.images), "val").examples
+    examples, unreadable = readable_photos(examples, tolerated_share=1.0)
+    captioner = Captioner(checkpoint.build(), checkpoint.vocabulary, arguments.device)
+    written = write_captions(captioner, examples, **SEARCH)
+    for problem in unreadable + written.errors:
+        print(f"left out: {problem}")
+    scores = score_captions(examples, written.texts, java=False)
+    checkpoint.scores = validation_entry(scores, written.texts) | SEARCH
+    save_checkpoint(checkpoint, Path(arguments.output))
+    print("  ".join(f"{key} {value}" for key, value in checkpoint.scores.items()))
+    print(f"The mean of {len(arguments.checkpoints)} models is {arguments.output}.")
+
+
 def run_check(arguments: argparse.Namespace) -> None:
     """Look at data."""
     if not check_data(recipe_of(arguments)):
@@ -194,8 +215,8 @@ def examples_of(arguments: argparse.Namespace, instances: Container[int | str]) 
     images = Path(arguments.images or ".")
     examples = read_captions(Path(arguments.annotations), images, arguments.split, photos).examples
     if arguments.only:
-        start = (images / arguments.only).as_posix()
-        examples = [example for example in examples if example.path.as_posix().startswith(start)]
+        names = {example.path: example.path.relative_to(images).as_posix() for example in examples}
+        examples = [example for example in examples if names[example.path].startswith(arguments.only)]
     if arguments.with_instances_only:
         examples = [example for example in examples if example.photo_id in instances]
     if not examples:
@@ -237,6 +258,15 @@ def main(arguments: list[str] | None = None) -> int:
     add_recipe_arguments(fit_parser, [item.name for item in fields(FitConfig)])
     fit_parser.add_argument("--resume", action="store_true", help="go on where the run in --output stopped")
     fit_parser.set_defaults(run=run_fit)
+    average_parser = commands.add_parser("average", help="average the weights of models fine-tuned from the same one")
+    average_parser.add_argument("checkpoints", nargs="+", help="two or more")
+    average_parser.add_argument("--output", required=True, help="where to write the mean")
+    average_parser.add_argument(
+        "--val", required=True, help="captions to score the mean by; of a Karpathy json the val part"
+    )
+    average_parser.add_argument("--images", required=True, help="folder that the file names are relative to")
+    average_parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
+    average_parser.set_defaults(run=run_average)
     evaluate_parser = commands.add_parser("evaluate", help="score a captioner, or captions from elsewhere")
     add_evaluate_arguments(evaluate_parser)
     evaluate_parser.set_defaults(run=run_evaluate)

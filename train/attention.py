@@ -8,7 +8,7 @@ strongest cell's centre lies in such a box.
 Shapes: H x W cells of an attention map.
 """
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,14 @@ import numpy
 from captioner import Caption
 from captioner.errors import DataError
 
-from .captions import entries
+from .captions import entries, parse_json
 from .captions import field as read_field
 
 # Steps a side into which a cell is divided to see how much of it a box covers.
 FINENESS = 32
+
+# No photograph is larger; also keeps out what is no number.
+LARGEST_SIDE = 10**6
 
 # Words for the categories of MS-COCO beside their own names; the plurals are derived.
 SYNONYMS = {
@@ -70,6 +73,8 @@ SYNONYMS = {
     "cell phone": "phone cellphone smartphone",
     "refrigerator": "fridge",
     "teddy bear": "teddy",
+    "mouse": "mice",
+    "hot dog": "hotdog",
     "microwave": "",
     "toilet": "",
     "frisbee": "",
@@ -123,8 +128,8 @@ def read_instances(path: Path) -> tuple[dict[int | str, Instances], list[str]]:
         DataError: if the file is not of that format.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        content = parse_json(Path(path).read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The instances {path} cannot be read: {error}.") from error
     wanted = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in wanted):
@@ -140,17 +145,19 @@ def collect_instances(content: dict[str, Any]) -> tuple[dict[int | str, Instance
     number = int | float
     categories, sizes, photos = {}, {}, {}
     for where, entry in entries(content, "categories"):
-        categories[read_field(where, entry, "id", int | str)] = read_field(where, entry, "name", str)
+        categories[read_field(where, entry, "id", int | str)] = read_field(where, entry, "name", str).lower()
     for where, entry in entries(content, "images"):
         photo_id = read_field(where, entry, "id", int | str)
-        sizes[photo_id] = tuple(max(read_field(where, entry, name, number), 1) for name in ("width", "height"))
+        sizes[photo_id] = tuple(read_field(where, entry, name, number) for name in ("width", "height"))
+        if not all(0 < side < math.inf for side in sizes[photo_id]):
+            raise DataError(f"{where}: width and height must be above 0, found {sizes[photo_id]}.")
         photos[photo_id] = Instances()
     for where, entry in entries(content, "annotations"):
         photo_id, category = (read_field(where, entry, name, int | str) for name in ("image_id", "category_id"))
         if photo_id not in photos or category not in categories:
             raise DataError(f"{where}: its image {photo_id!r} or category {category!r} is not in the file.")
         box = read_field(where, entry, "bbox", list)
-        if len(box) != 4 or not all(isinstance(value, number) for value in box):
+        if len(box) != 4 or not all(isinstance(value, number) and abs(value) < LARGEST_SIDE for value in box):
             raise DataError(f"{where}: a bbox is left, upper, width and height, found {box!r:.60}.")
         (left, upper, width, height), (across, down) = box, sizes[photo_id]
         shares = left / across, upper / down, (left + width) / across, (upper + height) / down

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -12,10 +13,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from PIL import Image
-
 from captioner.errors import DataError, PhotoError
-from captioner.photo import open_photo
+from captioner.photo import check_start, open_photo
 
 SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 SPLITS["all"] = tuple(name for names in SPLITS.values() for name in names)
@@ -53,9 +52,9 @@ def read_captions(path: Path, images: Path, split: str = "train", photos: Path |
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-        wanted = {line.strip() for line in Path(photos).read_text(encoding="utf-8").splitlines()} if photos else None
+        wanted = {line.strip() for line in Path(photos).read_text("utf-8-sig").splitlines()} if photos else None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The captions cannot be read: {error}.") from error
+        raise DataError(f"The captions {path} (or the list of photographs) cannot be read: {error}.") from error
     if text.lstrip()[:1] in ("{", "["):
         read = read_json(path, text, images, split)
     else:
@@ -63,15 +62,15 @@ def read_captions(path: Path, images: Path, split: str = "train", photos: Path |
     read.examples = [example for example in read.examples if wanted is None or example.path.name in wanted]
     if not read.examples:
         raise DataError(f"{path} has no photograph with a caption (split {split!r}). Is it the right file and split?")
+    twice = [key for key, count in Counter(example.photo_id for example in read.examples).items() if count > 1]
+    if twice:
+        raise DataError(f"{path}: {len(twice)} image ids stand for two photographs, the first being {twice[0]!r}.")
     return read
 
 
 def read_json(path: Path, text: str, images: Path, split: str) -> CaptionFile:
     """The two json formats: Karpathy's has sentences inside its images, COCO's annotations beside them."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}.") from error
+    content = parse_json(text, str(path))
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DataError(f"{path} has no list 'images'. Expected COCO's captions format or Karpathy's dataset format.")
     try:
@@ -80,6 +79,21 @@ def read_json(path: Path, text: str, images: Path, split: str) -> CaptionFile:
         return read_karpathy(content, images, split)
     except DataError as error:
         raise DataError(f"{path}, {error}") from error
+
+
+def parse_json(text: str, where: str) -> Any:
+    """What a json text holds.
+
+    Raises:
+        DataError: if it is none; `where` says where it came from.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if "line" not in where else ""
+        raise DataError(f"{where}{line}: not valid JSON: {error.msg}.") from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, endless nesting
+        raise DataError(f"{where}: not JSON that can be read: {error}.") from error
 
 
 def entries(content: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -96,11 +110,14 @@ def field(where: str, entry: dict[str, Any], name: str, kind: type | UnionType) 
     Raises:
         DataError: if it is missing or of another type.
     """
-    if not isinstance(entry.get(name), kind):
+    value = entry.get(name)
+    if isinstance(value, str) and not value.isprintable() and any(0xD800 <= ord(letter) < 0xE000 for letter in value):
+        raise DataError(f"{where}: the field {name!r} holds half a character (a lone surrogate).")
+    if not isinstance(value, kind) or isinstance(value, bool):
         found = f"{entry[name]!r:.60}" if name in entry else "nothing"
         wanted = "a list" if kind is list else "a text" if kind is str else "a number or text"
         raise DataError(f"{where}: the field {name!r} must be {wanted}, found {found}.")
-    return entry[name]
+    return value
 
 
 def read_coco(content: dict[str, Any], images: Path) -> CaptionFile:
@@ -131,7 +148,9 @@ def read_karpathy(content: dict[str, Any], images: Path, split: str) -> CaptionF
         if field(where, image, "split", str) not in SPLITS[split]:
             continue
         folder = images / str(image.get("filepath", ""))
-        photo_id, name = image.get("cocoid", image.get("imgid", number)), field(where, image, "filename", str)
+        identity = next((key for key in ("cocoid", "imgid") if key in image), None)
+        photo_id = field(where, image, identity, int | str) if identity else number
+        name = field(where, image, "filename", str)
         field(where, image, "sentences", list)
         sentences = entries(image, "sentences")
         captions = tuple(field(f"{where}.{place}", sentence, "raw", str) for place, sentence in sentences)
@@ -186,16 +205,15 @@ def read_documents(path: Path) -> list[tuple[str, ...]]:
         return [example.captions for example in read_captions(path, Path(), split="all").examples]
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        lines = raw.decode("utf-8").splitlines()
+        lines = raw.decode("utf-8").split("\n")
     except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise DataError(f"The captions {path} cannot be read: {error}.") from error
     groups = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not valid JSON: {error.msg}.") from error
+        row = parse_json(line, where)
         if not isinstance(row, dict):
             raise DataError(f"{where}: expected an object with fields, found {row!r:.60}.")
         captions = field(where, row, "captions", list)
@@ -222,11 +240,10 @@ def readable_photos(
     with ThreadPool() as pool:  # file access and decoding leave other threads room
         problems = pool.map(examine, [example.path for example in examples], chunksize=64)
     errors = [problem for problem in problems if problem]
-    if len(errors) > tolerated_share * len(examples):
+    if len(errors) > tolerated_share * len(examples) or len(errors) == len(examples):
         raise DataError(
             f"{len(errors)} of {len(examples)} photographs are missing or damaged, more than the tolerated "
-            f"{tolerated_share:.0%}. The first: {errors[0]} "
-            "Please check the folder given with --images, or raise --tolerated-share."
+            f"{tolerated_share:.0%}. The first: {errors[0]} Please check the folder given with --images."
         )
     return [example for example, problem in zip(examples, problems, strict=True) if not problem], errors
 
@@ -234,12 +251,10 @@ def readable_photos(
 def examine_start(path: Path) -> str:
     """What is wrong with a photograph, as far as its first bytes tell; nothing is decoded."""
     try:
-        with Image.open(path):
-            return ""
-    except FileNotFoundError:
-        return f"{path}: there is no such file."
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"{path}: not a photograph that can be read ({error})."
+        check_start(path)
+    except PhotoError as error:
+        return str(error)
+    return ""
 
 
 def examine_whole(path: Path) -> str:

@@ -10,7 +10,7 @@ from captioner.vocabulary import Vocabulary, tokenize
 from .captions import CaptionFile, Example, read_captions, readable_photos
 from .config import FitConfig
 
-NAMED = 10  # problems named of each kind; the others are counted
+NAMED = 10  # rows of a kind that are listed
 
 
 def check_data(config: FitConfig) -> bool:
@@ -19,7 +19,7 @@ def check_data(config: FitConfig) -> bool:
     Every photograph is decoded, which `fit` itself does only as it meets them.
 
     Returns:
-        Whether `fit` would start.
+        Whether `fit` would take them.
 
     Raises:
         DataError: if a caption file cannot be read.
@@ -49,12 +49,10 @@ def check_photos(read: CaptionFile, tolerated_share: float) -> bool:
     print(f"  photographs {len(read.examples)}, readable {len(examples)}")
     for remark in read.remarks:
         print(f"  {remark}")
-    for error in errors[:NAMED]:
+    for error in errors:
         print(f"  {error}")
-    if len(errors) > NAMED:
-        print(f"  … and {len(errors) - NAMED} more")
     if len(errors) > tolerated_share * len(read.examples):
-        print(f"  more than {tolerated_share:.0%} are missing or damaged: `fit` would not start")
+        print(f"  more than {tolerated_share:.0%} are missing or damaged: `fit` would refuse")
         return False
     return True
 

@@ -127,6 +127,15 @@ class FitConfig:
         check_range(self, "clip save_minutes", 1e-6, 10**6)
         check_range(self, "label_smoothing crop jitter", 0, 0.99)
         check_range(self, "average", 0, 0.999999)
+        check_range(self, "seed", 0, 2**63 - 1, whole=True)
+        check(
+            self.sharpen_attention == 1 or bool(self.start_from),
+            "sharpen_attention changes the model that start_from names, so it needs start_from.",
+        )
+        check(
+            not self.document_frequencies or self.self_critical_epochs > 0,
+            "document_frequencies belong to self-critical training, but self_critical_epochs is 0.",
+        )
         check_range(self, "sharpen_attention", 0.01, 100)
         check_range(self, "scheduled_sampling tolerated_share", 0, 1)
 

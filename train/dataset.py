@@ -5,7 +5,7 @@ Shapes: B photographs, K captions of each, T words, S pixels a side.
 
 import random
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,11 +42,15 @@ class Batch:
     """Photographs of a batch and their captions; captions shorter than the longest are padded with 0."""
 
     keys: list[str]
-    fresh: list[str]  # the keys whose pixels are here
+    fresh: list[str]  # the keys of those whose pixels are here, in the order of the pixels
     pixels: Tensor  # uint8 (fresh, 3, S, S)
     captions: Tensor  # int64 (B, K, T), from the start token to the end token
     references: list[list[list[str]]]
     errors: list[str]
+
+    def pin_memory(self) -> "Batch":
+        """In memory from which a GPU copies while it computes; the loader calls this."""
+        return replace(self, pixels=self.pixels.pin_memory(), captions=self.captions.pin_memory())
 
 
 class CaptionDataset(Dataset):
@@ -114,11 +118,11 @@ def collate(items: list[Item]) -> Batch:
     for row, item in enumerate(good):
         for column, ids in enumerate(item.captions):
             table[row, column, : len(ids)] = torch.tensor(ids)
-    pixels = {item.key: item.pixels for item in good if item.pixels is not None}
+    fresh = [item for item in good if item.pixels is not None]
     return Batch(
         keys=[item.key for item in good],
-        fresh=list(pixels),
-        pixels=torch.stack(list(pixels.values())) if pixels else torch.zeros(0, 3, 0, 0, dtype=torch.uint8),
+        fresh=[item.key for item in fresh],
+        pixels=torch.stack([item.pixels for item in fresh]) if fresh else torch.zeros(0, 3, 0, 0, dtype=torch.uint8),
         captions=table,
         references=[item.references for item in good],
         errors=[item.error for item in items if item.error],

@@ -1,6 +1,5 @@
 """Free-running captions (no teacher forcing) of a data set, and their scores."""
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from captioner import Caption, Captioner
 from captioner.errors import DataError, PhotoError, SettingError
 from captioner.vocabulary import tokenize
 
-from .captions import Example
+from .captions import Example, parse_json
 from .metrics import Scores, Texts, score
 
 Encode = Callable[[Captioner, Example], Tensor]
@@ -90,7 +89,7 @@ def read_results(path: Path) -> dict[int | str, str]:
         DataError: if the file is not of that format.
     """
     try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = parse_json(Path(path).read_text(encoding="utf-8"), str(path))
         captions = {row["image_id"]: row["caption"] for row in rows}
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"The results {path} cannot be read: {error}.") from error

@@ -76,18 +76,25 @@ def train_one_epoch(run: Run, interrupted: Callable[[], bool]) -> bool:
 
 
 def tell_unreadable(run: Run, errors: list[str], bar: tqdm) -> None:
-    """Name photographs that turned out damaged beyond their first bytes.
+    """Name photographs that turned out damaged beyond their first bytes, once each.
 
     Raises:
-        DataError: if there were more of them than are tolerated; the state of the run stays as last saved.
+        DataError: if there were more of them than are tolerated, over all processes and in all of them; the
+            state of the run stays as last saved.
     """
-    for error in errors:
-        bar.write(f"photograph left out: {error}")
-        run.unreadable.add(error)
-    if len(run.unreadable) > run.config.tolerated_share * len(run.examples):
+    (found,) = run.processes.sum(len(errors))
+    if not found:
+        return
+    for errors_there in run.processes.gather(errors):
+        for error in errors_there:
+            if error not in run.progress.unreadable and run.processes.first:
+                bar.write(f"photograph left out: {error}")
+            run.progress.unreadable = sorted({*run.progress.unreadable, error})
+    count = len(run.progress.unreadable)
+    if count > run.config.tolerated_share * len(run.examples):
         raise DataError(
-            f"{len(run.unreadable)} of {len(run.examples)} photographs turned out damaged, more than the tolerated "
-            f"{run.config.tolerated_share:.0%}. `python -m train check` names them all; --tolerated-share allows more."
+            f"{count} of {len(run.examples)} photographs turned out damaged, more than the tolerated "
+            f"{run.config.tolerated_share:.0%}. `python -m train check` finds them all; --tolerated-share allows more."
         )
 
 
@@ -108,9 +115,17 @@ def fit(config: FitConfig, resume: bool = False) -> Path:
     check_packages("pycocoevalcap", "matplotlib")  # before hours are spent
     processes = Processes.join(config.device)
     try:
-        return fit_together(Run(config, processes, resume))
-    finally:
-        processes.leave()
+        best = fit_together(Run(config, processes, resume))
+    except RuntimeError as error:
+        if processes.count == 1 or "onnection" not in str(error):
+            raise
+        raise DataError("Another process of this run has stopped; its message says why.") from error
+    except KeyboardInterrupt:
+        processes.leave()  # all of them stop at the same batch
+        raise
+    # After an error on one process alone, leaving would wait for the others, which wait for this one.
+    processes.leave()
+    return best
 
 
 def fit_together(run: Run) -> Path:

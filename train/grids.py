@@ -1,6 +1,7 @@
 """Grids of a frozen encoder, kept so that each photograph is encoded once: in memory, or in a folder."""
 
 import hashlib
+import os
 import tempfile
 import time
 from collections.abc import Container
@@ -101,6 +102,7 @@ class FolderCache:
         except OSError as error:
             raise DataError(f"The feature cache {folder} cannot be used: {error}.") from error
         self._bytes_left = (gigabytes * 1e9 - used) / processes
+        self._told = False
 
     def __contains__(self, key: str) -> bool:
         try:
@@ -136,6 +138,12 @@ class FolderCache:
                 # The disk is full, say: training goes on, only slower.
                 print(f"The feature cache is no longer written to: {error}.")
                 self._bytes_left = 0
+        elif size > self._bytes_left and not self._told:
+            self._told = True
+            print(
+                f"The feature cache {self._folder} is full: what does not fit is computed anew. Grids of other "
+                "encoders in it count too; delete the folder if they are no longer needed."
+            )
         return half
 
     @staticmethod
@@ -155,5 +163,5 @@ class FolderCache:
         photo = Path(key.removesuffix(MIRRORED))
         state = photo.stat()
         identity = f"{self._encoder} {photo.resolve()} {key} {state.st_size} {state.st_mtime_ns}"
-        name = hashlib.sha256(identity.encode()).hexdigest()
+        name = hashlib.sha256(os.fsencode(identity)).hexdigest()
         return self._folder / name[:2] / f"{name[2:32]}.npy"

@@ -35,6 +35,10 @@ def polite_interrupts() -> Iterator[Callable[[], bool]]:
 
 
 def leave_interrupts_to_parent(_worker: int) -> None:
-    """In a process that reads photographs: Ctrl-C is the main process's to handle, SIGTERM ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """In a process that reads photographs: leave signals to the main process.
+
+    Launchers signal whole process groups; a reader that died of it would take the run down unsaved. Readers
+    end when the main process does.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -71,8 +71,8 @@ def score(references: Texts, hypotheses: dict[int | str, str], java: bool | None
         for name, scorer in (("METEOR", meteor), ("SPICE", spice)):
             try:
                 values[name] = 100 * scorer(references, candidates)
-            except (OSError, ValueError, subprocess.SubprocessError) as error:
-                missing[name] = str(error)
+            except Exception as error:  # programs in another language, which fail in many ways
+                missing[name] = str(error) or type(error).__name__
     of_photo = {key: 100 * float(value) for key, value in zip(references, each, strict=True)}
     return Scores(values, "PTB" if texts else "nltk", missing, of_photo)
 
@@ -86,7 +86,8 @@ def tokenize_with_java(texts: Texts) -> Texts:
     """Tokenize with the Stanford PTB tokenizer, as the papers do."""
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    entries = {key: [{"caption": text} for text in several] for key, several in texts.items()}
+    # Any line break within a caption would shift all captions after it.
+    entries = {key: [{"caption": " ".join(text.split())} for text in several] for key, several in texts.items()}
     tokenized = PTBTokenizer().tokenize(entries)
     if {key: len(several) for key, several in tokenized.items()} != {key: len(texts[key]) for key in texts}:
         raise ValueError("its tokenizer lost captions")
@@ -97,7 +98,12 @@ def meteor(references: Texts, candidates: Texts) -> float:
     """METEOR 1.5 through its Java program."""
     from pycocoevalcap.meteor.meteor import Meteor
 
-    return float(Meteor().compute_score(references, candidates)[0])
+    scorer = Meteor()
+    try:
+        return float(scorer.compute_score(references, candidates)[0])
+    finally:
+        if scorer.lock.locked():  # it failed, and would wait for itself for ever when it is disposed of
+            scorer.lock.release()
 
 
 def java_version() -> int:

@@ -63,8 +63,10 @@ def write_page(
     """
     known = {example.photo_id: example for example in examples if example.photo_id in captions}
     ranked = sorted(known, key=lambda key: scores[key])
-    half = limit // 2
-    groups = {"Worst": ranked[:half], "Best": ranked[-half:][::-1]} if len(ranked) > limit else {"Worst first": ranked}
+    best = limit // 2
+    groups = {"Worst first": ranked}
+    if len(ranked) > limit:
+        groups = {"Worst": ranked[: limit - best], "Best": ranked[len(ranked) - best :][::-1]}
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
         f"<title>Captions</title><style>{STYLE}</style>",

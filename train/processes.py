@@ -1,5 +1,6 @@
 """The processes of a run: one, or as many as `torchrun` started. What they say to one another is here."""
 
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,10 +34,10 @@ class Processes:
     @classmethod
     def join(cls, device: str = "auto") -> "Processes":
         """Meet the others, if `torchrun` started any: over nccl with GPUs, one for each process, else over gloo."""
-        count = int(os.environ.get("WORLD_SIZE", "1"))
+        count = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
         if count == 1:
             return cls(0, 1, choose_device(device))
-        if device == "auto" and torch.cuda.is_available():
+        if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
             device = f"cuda:{os.environ['LOCAL_RANK']}"
         chosen = choose_device(device)
         if chosen.type == "cuda":
@@ -75,11 +76,20 @@ class Processes:
         distributed.all_gather_object(values, value)
         return values
 
+    def broadcast_buffers(self, module: nn.Module) -> None:
+        """Give every process rank 0's buffers."""
+        if self.count > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
+
     def synchronised(self, module: nn.Module) -> nn.Module:
         """The module, with gradients that backward averages over the processes."""
         return module if self.count == 1 else DistributedDataParallel(module)
 
     def leave(self) -> None:
-        """Part from the others."""
+        """Part from the others, once all of them are ready to."""
         if self.count > 1 and distributed.is_initialized():
+            distributed.barrier()
+            # What still holds the group keeps its threads alive, and those crash an interpreter that ends before them.
+            gc.collect()
             distributed.destroy_process_group()

@@ -38,6 +38,7 @@ class Progress:
     best: float = -1.0
     seconds: float = 0.0
     log: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)  # what was wrong with photographs that could not be decoded
 
     def next_epoch(self) -> None:
         """Stand at the start of the next epoch."""
@@ -79,12 +80,12 @@ class Run:
             config.captions_per_photo,
             seed=config.seed,
         )
-        self.unreadable: set[str] = set()  # what was wrong with photographs that could not be decoded
         self.progress = Progress(**saved.progress["progress"]) if saved else Progress()
         self.average = make_average(self.model, config.average)
         if saved and self.average:
             self.average.module.load_state_dict(with_prefix(saved.progress_tensors, "average."), strict=False)
             self.average.n_averaged.fill_(1)  # else the next update would start the average anew
+        self.documents = self._read_documents()
         self.enter_stage(saved)
 
     def enter_stage(self, saved: Checkpoint | None = None) -> None:
@@ -110,12 +111,14 @@ class Run:
         config = self.config
         if not self.stage.self_critical:
             return CrossEntropy(self.model, config.label_smoothing, config.doubly_stochastic)
-        if config.document_frequencies:
-            documents = read_documents(Path(config.document_frequencies))
-        else:
-            documents = [example.captions for example in self.examples]
-        cider = CiderD([tokenize(caption) for caption in captions] for captions in documents)
+        cider = CiderD([tokenize(caption) for caption in captions] for captions in self.documents)
         return SelfCritical(self.model, self.vocabulary, cider, config.captions_per_photo, config.maximum_words)
+
+    def _read_documents(self) -> list[tuple[str, ...]]:
+        """The captions whose word frequencies the reward uses, read before hours are spent on other stages."""
+        if self.config.document_frequencies:
+            return read_documents(Path(self.config.document_frequencies))
+        return [example.captions for example in self.examples]
 
     def _make_cache(self) -> GridCache:
         """A place for the grids of the encoder as it is now."""
@@ -123,7 +126,7 @@ class Run:
         if not self.config.feature_cache or self.stage.trains_encoder:
             return MemoryCache(gigabytes / self.processes.count)
         encoder = digest({name: value.detach().cpu() for name, value in self.model.encoder.state_dict().items()})
-        identity = f"{encoder} {self.config.encoder_config()}"
+        identity = f"{encoder} {self.config.encoder_config()} {self.config.precision}"
         return FolderCache(Path(self.config.feature_cache), gigabytes, identity, self.processes.count)
 
     def _read(self, captions: str, images: str, split: str, photos: str) -> list[Example]:

@@ -106,5 +106,6 @@ def check_finite(run: Run, what: str, value: float) -> None:
     if not math.isfinite(value):
         raise DataError(
             f"The {what} became {value} in epoch {run.progress.epoch + 1}, batch {run.progress.batch + 1}. "
-            f"The last good state is {run.output / 'last.safetensors'}. Try lower learning rates, or bf16 or fp32."
+            f"The last good state, if one was saved, is {run.output / 'last.safetensors'}: start anew from it with "
+            "--start-from and another --output, with lower learning rates, or with bf16 or fp32."
         )

@@ -10,6 +10,7 @@ from captioner.checkpoint import model_tensors, save_checkpoint, to_half
 from .captions import Example
 from .evaluate import score_captions, write_captions
 from .log import write_log
+from .metrics import Scores
 from .run import Run
 
 CHOSEN_BY = "CIDEr-D"
@@ -22,6 +23,8 @@ def validate(run: Run) -> None:
     The model is rounded to half precision first, so that what is scored is exactly what is stored. Each
     process captions its share.
     """
+    # Statistics of batch normalisation are each process's own until then; rank 0's are those that are stored.
+    run.processes.broadcast_buffers(run.best_weights)
     checkpoint = run.checkpoint(to_half(model_tensors(run.best_weights)))
     captioner = Captioner(checkpoint.build(), run.vocabulary, str(run.device))
 
@@ -44,6 +47,12 @@ def validate(run: Run) -> None:
         keep(run, captions)
 
 
+def validation_entry(scores: Scores, captions: dict[int | str, str]) -> dict[str, Any]:
+    """What a log and a checkpoint say of captions of the validation photographs; scores are times 100."""
+    rounded = {metric: round(value, 2) for metric, value in scores.values.items()}
+    return {"photographs": len(captions), "distinct": len(set(captions.values())), **rounded, "unit": "times 100"}
+
+
 def keep(run: Run, captions: dict[int | str, str]) -> None:
     """Score captions, add them to the log, and store the model if none before was better."""
     scores = score_captions(run.val_examples, captions, java=False)
@@ -55,12 +64,11 @@ def keep(run: Run, captions: dict[int | str, str]) -> None:
         "step": progress.step,
         shown: round(progress.loss_sum / max(progress.loss_count, 1), 4),
         "minutes": round(progress.seconds / 60, 1),
-        "distinct": len(set(captions.values())),
-        **{metric: round(value, 2) for metric, value in scores.values.items()},
+        **validation_entry(scores, captions),
     }
     if scores.values[CHOSEN_BY] > progress.best:
         checkpoint = run.checkpoint(to_half(model_tensors(run.best_weights)))
-        checkpoint.scores = entry | SEARCH | {"photographs": len(captions), "unit": "times 100"}
+        checkpoint.scores = entry | SEARCH
         save_checkpoint(checkpoint, run.output / "best.safetensors")
         progress.best = scores.values[CHOSEN_BY]
     progress.log.append(entry)
