@@ -1,56 +1,59 @@
-"""Make the README's pictures of the page: python -m benchmarks.screenshot [PHOTO] [--output DIR].
+"""Make the README's pictures of the page: python -m benchmarks.screenshot [PHOTO] [--word N] [--output DIR].
 
-Starts the page, gives it a photograph in a headless Chromium, chooses a word, and saves it light, dark
-and at a phone's width.
+Starts the page, gives it a photograph in a headless Chromium, chooses a word, and saves it light, dark, and at a
+phone's width; and the walk through all words as a short animation.
 """
 
 import argparse
-import shutil
-import subprocess
-import sys
+import io
+import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
+from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-VIEWS = {"light": (1280, 960), "dark": (1280, 960), "phone": (390, 1500)}
+from captioner import save_walk
+from tests.browser import ROOT, Page, opened, served
 
-
-def open_browser(theme: str, width: int, height: int) -> webdriver.Chrome:
-    """A headless Chromium of a size; `theme` is light or dark."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"):
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--window-size={max(width, 500)},{height}")
-    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    feature = [{"name": "prefers-color-scheme", "value": theme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": feature})
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    return browser
+VIEWS = {"light": (1280, 1010), "dark": (1280, 1010), "phone": (390, 1500)}
+PATIENCE = 1.5  # seconds in which transitions end
 
 
-def take(address: str, photo: Path, word: int, view: str, target: Path) -> None:
-    """One picture of the page after a photograph and a word were chosen."""
-    browser = open_browser("dark" if view == "dark" else "light", *VIEWS[view])
-    try:
-        browser.get(address)
-        wait = WebDriverWait(browser, 120)
-        wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, "input[type=file]"))[0].send_keys(str(photo))
-        wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, "[data-testid=stImage] img"))
-        words = wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, ".st-key-word button"))
-        words[word].click()
-        wait.until(lambda page: "Where the model looked for" in page.find_element(By.TAG_NAME, "body").text)
-        time.sleep(2)  # let transitions end
-        target.parent.mkdir(parents=True, exist_ok=True)
-        browser.save_screenshot(str(target))
-    finally:
-        browser.quit()
+def look(page: Page, address: str, photo: Path, view: str) -> None:
+    """Open the page in one of the views, and wait for the photograph's caption."""
+    page.emulate("dark" if view == "dark" else "light", *VIEWS[view])
+    page.driver.get(address)
+    page.upload(photo)
+    page.until(page.viewer)
+    time.sleep(PATIENCE)
+
+
+def take(page: Page, word: int, target: Path) -> None:
+    """One picture of the window after a word was chosen."""
+    page.choose_word(word)
+    page.driver.execute_script("document.querySelector('.stMain').scrollTo(0, 0)")
+    time.sleep(PATIENCE)
+    page.driver.save_screenshot(str(target))
+
+
+def animate(page: Page, target: Path) -> None:
+    """An animation of the viewer while the walk goes from word to word."""
+    frames = []
+    count = page.viewer("return viewer.captioner.data.words.length")
+    for place in (None, *range(count)):
+        page.viewer("viewer.captioner.choose(arguments[0])", place)
+        time.sleep(0.3)
+        corners = page.viewer(
+            "const all = [...viewer.querySelectorAll('.picture, .told')].map((part) => part.getBoundingClientRect())\n"
+            "return [Math.min(...all.map((box) => box.left)), Math.min(...all.map((box) => box.top)),"
+            " Math.max(...all.map((box) => box.right)), Math.max(...all.map((box) => box.bottom))]"
+        )
+        window = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
+        left, top, right, bottom = map(int, corners)
+        frame = window.crop((left - 8, top - 8, right + 8, bottom + 8))
+        frames.append(frame.resize((frame.width * 3 // 4, frame.height * 3 // 4)))
+    with target.open("wb") as file:
+        save_walk(frames, file)
 
 
 def main() -> None:
@@ -58,23 +61,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photo", nargs="?", type=Path, default=ROOT / "captioner" / "examples" / "coffee.jpg")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "screenshots")
-    parser.add_argument("--word", type=int, default=8, help="which word to choose, from 0 (%(default)s)")
-    parser.add_argument("--port", type=int, default=8765)
+    parser.add_argument("--word", type=int, default=1, help="which word to choose, from 0 (%(default)s)")
     arguments = parser.parse_args()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(arguments.port)]
-    with subprocess.Popen([*command, "--server.headless", "true"], cwd=ROOT) as server:
-        try:
-            address = f"http://127.0.0.1:{arguments.port}"
-            for _ in range(120):
-                try:
-                    urllib.request.urlopen(f"{address}/_stcore/health", timeout=2)
-                    break
-                except OSError:
-                    time.sleep(0.5)
-            for view in VIEWS:
-                take(address, arguments.photo.resolve(), arguments.word, view, arguments.output / f"{view}.png")
-        finally:
-            server.terminate()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    with served() as (address, _), tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as page:
+        for view in VIEWS:
+            look(page, address, arguments.photo, view)
+            take(page, arguments.word, arguments.output / f"{view}.png")
+            if view == "light":
+                animate(page, arguments.output / "walk.gif")
 
 
 if __name__ == "__main__":

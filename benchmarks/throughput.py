@@ -73,10 +73,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batches", type=int, default=6, help="timed updates of 20 photographs (%(default)s)")
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 2], help="(%(default)s)")
-    parser.add_argument("--run", nargs=3, metavar=("CAPTIONS", "STAGE", "PRECISION"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, metavar=("CAPTIONS", "STAGE", "PRECISION"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.run:
-        captions, stage, precision = arguments.run
+    if arguments.measure:
+        captions, stage, precision = arguments.measure
         rate = measure(Path(captions), stage, precision, arguments.batches)
         if int(os.environ.get("RANK", "0")) == 0:
             print(json.dumps({"captions_per_second": rate}))
@@ -89,7 +89,7 @@ def main() -> None:
                 for count in arguments.processes:
                     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
                     command = [sys.executable, *(launcher if count > 1 else []), "-m", "benchmarks.throughput"]
-                    command += ["--batches", str(arguments.batches), "--run", str(captions), stage, precision]
+                    command += ["--batches", str(arguments.batches), "--measure", str(captions), stage, precision]
                     done = subprocess.run(command, capture_output=True, text=True)
                     if done.returncode:
                         sys.exit(f"The run failed:\n{done.stderr}")

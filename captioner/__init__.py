@@ -3,7 +3,7 @@
 from .captioner import Caption, Captioner
 from .config import SearchConfig
 from .errors import CaptionerError, CheckpointError, DataError, PhotoError, SettingError
-from .overlay import attention_figure, overlay_attention
+from .overlay import attention_figure, attention_walk, overlay_attention, save_walk
 from .photo import SUFFIXES as PHOTO_SUFFIXES
 from .photo import open_photo
 
@@ -20,6 +20,8 @@ __all__ = [
     "SearchConfig",
     "SettingError",
     "attention_figure",
+    "attention_walk",
     "open_photo",
     "overlay_attention",
+    "save_walk",
 ]

@@ -2,15 +2,13 @@
 
 import argparse
 import contextlib
-import csv
-import json
 import os
 import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from PIL import Image
@@ -21,10 +19,10 @@ from .config import SearchConfig
 from .errors import CaptionerError, PhotoError, SettingError
 from .overlay import attention_figure
 from .photo import SUFFIXES, open_photo
+from .rows import RowWriter
 
 # One option each; of several captions only the best is written.
 SEARCH_SETTINGS = [setting for setting in fields(SearchConfig) if setting.name != "alternatives"]
-COLUMNS = ("file", "caption", "score", "words", "log_probs", "error")
 
 DESCRIPTION = """Write a caption for each photograph.
 
@@ -135,32 +133,11 @@ class FigureFolder:
         attention_figure(photo, caption).save(target)
 
 
-class Writer:
-    """Writes rows as they come: JSON lines, CSV, or `file<TAB>caption` on standard output."""
-
-    def __init__(self, file: TextIO, kind: str):
-        self._file, self._kind = file, kind
-        if kind == ".csv":
-            self._csv = csv.DictWriter(file, COLUMNS)
-            self._csv.writeheader()
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Write a row and let it reach the file at once; standard output takes captions only."""
-        if self._kind == ".csv":
-            lists = {name: json.dumps(row[name], ensure_ascii=False) for name in ("words", "log_probs") if name in row}
-            self._csv.writerow(row | lists)
-        elif self._kind == ".jsonl":
-            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        elif "caption" in row:
-            self._file.write(f"{row['file']}\t{row['caption']}\n")
-        self._file.flush()
-
-
 @contextlib.contextmanager
-def open_writer(output: Path | None) -> Iterator[Writer]:
+def open_writer(output: Path | None) -> Iterator[RowWriter]:
     """A writer to a file, or to standard output without one."""
     if output is None:
-        yield Writer(sys.stdout, "")
+        yield RowWriter(sys.stdout, "")
         return
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +146,7 @@ def open_writer(output: Path | None) -> Iterator[Writer]:
     except OSError as error:
         raise SettingError(f"--output {output} cannot be written: {error.strerror}") from error
     with file:
-        yield Writer(file, output.suffix.lower())
+        yield RowWriter(file, output.suffix.lower())
 
 
 def run(arguments: argparse.Namespace) -> int:

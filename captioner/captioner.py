@@ -16,7 +16,7 @@ from .config import SearchConfig
 from .errors import SettingError
 from .model import CaptionModel
 from .photo import PhotoSource, open_photo, photo_to_tensor
-from .search import Hypothesis, SpecialIds, search
+from .search import Hypothesis, SpecialIds, search, without_forbidden
 from .vocabulary import Vocabulary, join_words
 
 BUNDLED = Path(__file__).parent / "weights" / "captioner.safetensors"
@@ -128,6 +128,30 @@ class Captioner:
         config = SearchConfig.of(settings)
         found = search(self.model.decoder, grid.to(self.device), self._special, config)
         return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
+
+    @torch.inference_mode()
+    def candidates(self, grid: Tensor, words: Sequence[str], count: int = 5) -> list[list[tuple[str, float]]]:
+        """What the model might have written at each place of a caption, had it written so far what stands before.
+
+        Args:
+            grid: one photograph's, (1, C, H, W), as `encode` gives it.
+            words: the T words of a caption of it, as in `Caption.words`.
+            count: how many to name.
+
+        Returns:
+            For each word, and last for the end, the likeliest words with their natural log-probabilities, likeliest
+            first; the end of the sentence is the word "".
+        """
+        ids = self.vocabulary.encode(words)
+        read = torch.tensor(ids[:-1], device=self.device).view(1, 1, -1)
+        hidden, _ = self.model.decoder(grid.to(self.device), read)
+        scores = without_forbidden(self.model.decoder.predict(hidden[0]).float(), self._special)  # (1, T + 1, V)
+        log_probs, likeliest = scores[0].topk(min(count, scores.size(-1)))
+        names = {self.vocabulary.end: ""}
+        return [
+            [(names.get(index, self.vocabulary.words[index]), value) for index, value in zip(*place, strict=True)]
+            for place in zip(likeliest.tolist(), log_probs.tolist(), strict=True)
+        ]
 
     def _to_caption(self, hypotheses: list[Hypothesis], grid_size: tuple[int, int], alternatives: int) -> Caption:
         """The best hypothesis as a caption, the others as its alternatives."""

@@ -1,6 +1,8 @@
 """Attention maps as pictures: one map over its photograph, and all words of a caption as a figure."""
 
 import math
+from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy
 from PIL import Image, ImageDraw, ImageFont
@@ -87,6 +89,58 @@ def attention_figure(photo: Image.Image, caption: Caption, columns: int = 4, til
         figure.paste(picture, (left, upper))
         pen.text((left + small.width / 2, upper + small.height + 4), word, "black", font, anchor="ma")
     return figure
+
+
+def attention_walk(photo: Image.Image, caption: Caption, side: int = 480) -> list[Image.Image]:
+    """The photograph as it is, then with the map of each word, the sentence below it with that word marked.
+
+    Args:
+        photo: an RGB photograph.
+        caption: what to show.
+        side: the longest side of the photograph in the pictures, in pixels.
+
+    Returns:
+        T + 1 RGB images of one size, the frames of an animation.
+    """
+    small = photo.copy()
+    small.thumbnail((side, side), Image.Resampling.BICUBIC)
+    margin, line, font = 12, 28, ImageFont.load_default(20)
+    width = max(small.width, 240)
+    places, lines = lay_out(caption.words, font, width - 2 * margin)
+    frames = []
+    for chosen in range(-1, len(caption.words)):
+        frame = Image.new("RGB", (width, small.height + 2 * margin + line * lines), "white")
+        shown = small if chosen < 0 else overlay_attention(small, caption.attention[chosen])
+        frame.paste(shown, ((width - small.width) // 2, 0))
+        pen = ImageDraw.Draw(frame)
+        for number, (word, (left, row)) in enumerate(zip(caption.words, places, strict=True)):
+            corner = (margin + left, small.height + margin + row * line)
+            if number == chosen:
+                right, lower = corner[0] + font.getlength(word) + 4, corner[1] + line - 2
+                pen.rounded_rectangle((corner[0] - 4, corner[1], right, lower), 4, tuple(map(int, COLOURS[3])))
+            pen.text(corner, word, "white" if number == chosen else "black", font)
+        frames.append(frame)
+    return frames
+
+
+def lay_out(words: Sequence[str], font: ImageFont.FreeTypeFont, width: int) -> tuple[list[tuple[float, int]], int]:
+    """Left edge and line of each word, in lines at most `width` pixels wide, and the number of lines."""
+    places: list[tuple[float, int]] = []
+    left, row = 0.0, 0
+    for word in words:
+        length = font.getlength(word)
+        if places and left + length > width:
+            left, row = 0.0, row + 1
+        places.append((left, row))
+        left += length + font.getlength(" ") + 4
+    return places, row + 1
+
+
+def save_walk(frames: Sequence[Image.Image], file: BinaryIO, seconds: float = 0.9) -> None:
+    """Write frames as an animated GIF that shows each for `seconds`, the last one twice as long, for ever."""
+    times = [int(1000 * seconds)] * (len(frames) - 1) + [int(2000 * seconds)]
+    first, *others = [frame.quantize(128) for frame in frames]
+    first.save(file, "GIF", save_all=True, append_images=others, duration=times, loop=0)
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:

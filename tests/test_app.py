@@ -5,8 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+import streamlit
 from PIL import Image
 from streamlit.testing.v1 import AppTest
+
+from captioner.page import give
+from captioner.page.engine import Engine
 
 from .drawing import draw
 
@@ -15,9 +19,14 @@ APP = str(Path(__file__).parents[1] / "app.py")
 
 @pytest.fixture
 def page() -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=60).run()
-    assert not app.exception
-    return app
+    return checked(AppTest.from_file(APP, default_timeout=60).run())
+
+
+def checked(page: AppTest) -> AppTest:
+    """The page after a run in which nothing went wrong unexpectedly."""
+    assert not page.exception
+    assert not any("Something went wrong" in error.value for error in page.error)
+    return page
 
 
 def jpeg(image: Image.Image) -> bytes:
@@ -27,19 +36,18 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def upload(page: AppTest, *files: tuple[str, bytes, str]) -> AppTest:
-    page.file_uploader[0].set_value(list(files))
-    page.run()
-    assert not page.exception
-    return page
+    page.file_uploader[0].set_value(list(files)).run()
+    return checked(page)
 
 
-def source(page: AppTest, name: str) -> AppTest:
-    page.segmented_control[0].set_value(name)
-    return page.run()
+def viewer(page: AppTest) -> dict:
+    """What the component in the browser was given."""
+    (component,) = page.get("bidi_component")
+    return json.loads(component.proto.json)
 
 
-def words(page: AppTest) -> list[str]:
-    return [option.strip("\u200b") for option in page.pills(key="word").options]
+def slider(page: AppTest, key: str):
+    return page.slider(key=key)
 
 
 def test_first_screen_explains_itself(page):
@@ -47,84 +55,112 @@ def test_first_screen_explains_itself(page):
     assert "where it looked" in page.markdown[0].value
     assert page.file_uploader[0].accept_multiple_files
     assert {".jpg", ".webp", ".tiff"} <= set(page.file_uploader[0].allowed_type)
-    assert not page.header or page.header[0].value == "Settings"
+    assert page.toggle(key="camera").label == "Use the camera"
+    assert {button.label for button in page.button} >= {"Cat", "Coffee", "Astronaut", "Rocket"}
+    assert not page.get("bidi_component")
+    assert not page.error
 
 
 def test_upload_shows_caption_photograph_and_downloads(page, bundled, examples):
     data = examples[1].read_bytes()
     upload(page, ("my cat.jpg", data, "image/jpeg"))
     caption = bundled.caption(data)
-    assert page.main.header[0].value == caption.text
-    assert words(page) == list(caption.words)
-    assert page.image[0].proto.imgs[0].alt == caption.text
+    shown = viewer(page)
+    assert shown["text"] == caption.text
+    assert shown["words"] == list(caption.words)
+    assert " ".join(shown["shown"]).endswith(".")
+    assert shown["photo"].startswith("data:image/jpeg;base64,")
+    assert len(shown["maps"]) == len(shown["candidates"]) - 1 == len(caption.words)
+    assert sum(map(sum, shown["maps"][0])) == pytest.approx(1, abs=1e-2)
     assert [button.label for button in page.download_button] == [
-        "Caption (text)",
-        "Caption (JSON)",
-        "Attention maps (PNG)",
+        "Text",
+        "JSON",
+        "Attention figure (PNG)",
+        "Attention walk (GIF)",
+    ]
+    assert [code.value for code in page.code] == [
+        f'<img src="my%20cat.jpg" alt="{caption.text}">',
+        f"![{caption.text}](my%20cat.jpg)",
     ]
 
 
-def test_a_word_shows_its_map(page, examples):
+def test_files_are_forgotten_and_what_was_given_stays(page, bundled, examples):
     upload(page, ("cat.jpg", examples[1].read_bytes(), "image/jpeg"))
-    plain = page.image[0].value
-    shown = set()
-    for place in (1, 2):
-        page.pills(key="word").set_value(place).run()
-        assert not page.exception
-        assert any("Where the model looked for" in text.value for text in page.main.caption)
-        assert words(page)[place] in page.main.caption[-1].value
-        shown.add(page.image[0].value[0])
-    assert len(shown) == 2
-    assert plain[0] not in shown
-    page.pills(key="word").set_value(None).run()
-    assert page.image[0].value == plain
+    assert not page.file_uploader[0].value  # a new, empty one
+    page.run()
+    assert viewer(page)["text"] == bundled.caption(examples[1]).text
+    upload(page, ("coffee.jpg", examples[2].read_bytes(), "image/jpeg"))
+    assert viewer(page)["text"] == bundled.caption(examples[2]).text
 
 
 def test_alternatives_can_be_chosen(page, bundled, examples):
     data = examples[2].read_bytes()
     upload(page, ("coffee.jpg", data, "image/jpeg"))
     alternatives = bundled.caption(data).alternatives
-    page.pills(key="word").set_value(len(words(page)) - 1).run()  # a place that another caption may not have
     radio = page.main.radio[0]
     assert radio.options[1:] == [other.text for other in alternatives]
-    assert "%" in page.main.radio[0].proto.captions[0]
+    assert "%" in radio.proto.captions[0]
     radio.set_value(1).run()
-    assert not page.exception
-    assert page.main.header[0].value == alternatives[0].text
-    assert words(page) == list(alternatives[0].words)
+    checked(page)
+    assert viewer(page)["text"] == alternatives[0].text
+    assert viewer(page)["words"] == list(alternatives[0].words)
+    assert f'alt="{alternatives[0].text}"' in page.code[0].value
 
 
-def test_settings_change_the_caption(page, bundled, examples):
+def test_settings_change_the_caption_without_looking_again(page, bundled, examples, monkeypatch):
     data = examples[0].read_bytes()
     upload(page, ("astronaut.jpg", data, "image/jpeg"))
+
+    def never(*_):
+        raise AssertionError("a setting looked at the photograph again")
+
+    monkeypatch.setattr(Engine, "look", never)
     for method, settings in (("greedy", {}), ("sample", {"beam_size": 5, "temperature": 1.0, "top_p": 0.9})):
-        page.sidebar.radio[0].set_value(method).run()
-        assert not page.exception
-        assert page.main.header[0].value == bundled.caption(data, method=method, **settings).text
-    page.sidebar.radio[0].set_value("beam").run()
-    (lengths,) = [slider for slider in page.sidebar.slider if slider.label.startswith("Words")]
-    lengths.set_value((5, 5)).run()
-    assert not page.exception
-    assert len(words(page)) == 5
+        page.radio(key="method").set_value(method).run()
+        checked(page)
+        assert viewer(page)["text"] == bundled.caption(data, method=method, **settings).text
+    slider(page, "temperature").set_value(0.4)
+    slider(page, "alternatives").set_value(2).run()
+    assert len(page.main.radio[0].options) <= 3
+    page.radio(key="method").set_value("beam").run()
+    slider(page, "lengths").set_value((5, 5)).run()
+    checked(page)
+    assert len(viewer(page)["words"]) == 5
 
 
 def test_being_unsure_does_not_depend_on_the_length_penalty(page, examples):
     upload(page, ("cat.jpg", examples[1].read_bytes(), "image/jpeg"))
-    told = len(page.info)
-    (penalty,) = [slider for slider in page.sidebar.slider if slider.label == "Length penalty"]
+    told = len(page.warning)
     for value in (0.8, 1.2):
-        penalty.set_value(value).run()
-        assert len(page.info) == told
+        slider(page, "length_penalty").set_value(value).run()
+        assert len(page.warning) == told
+
+
+def test_being_unsure_is_said_in_words(page, monkeypatch, examples):
+    monkeypatch.setattr("captioner.page.result.UNSURE", 0.0)
+    upload(page, ("cat.jpg", examples[1].read_bytes(), "image/jpeg"))
+    assert "unsure" in page.warning[0].value
 
 
 def test_several_photographs_and_a_bad_one(page, bundled, examples):
     files = [(path.name, path.read_bytes(), "image/jpeg") for path in examples[:2]]
     upload(page, *files, ("broken.jpg", b"no photograph", "image/jpeg"))
     assert [error.value.split()[0] for error in page.error] == ["broken.jpg"]
-    assert list(page.dataframe[0].value["file"]) == [path.name for path in examples[:2]]
-    assert page.main.header[0].value == bundled.caption(examples[0]).text
-    page.selectbox[0].set_value(1).run()
-    assert page.main.header[0].value == bundled.caption(examples[1]).text
+    captions = [bundled.caption(path).text for path in examples[:2]]
+    assert [image.proto.imgs[0].alt for image in page.image if image.proto.imgs[0].alt] == captions
+    assert [button.label for button in page.download_button[:2]] == ["All captions (CSV)", "All captions (JSONL)"]
+    assert viewer(page)["text"] == captions[0]
+    page.button(key="closer-1").click().run()
+    checked(page)
+    assert viewer(page)["text"] == captions[1]
+
+
+def test_too_many_photographs_are_told(page, monkeypatch):
+    monkeypatch.setattr(give, "MOST_AT_ONCE", 2)
+    files = [(f"{kind}.jpg", jpeg(draw("red", kind)), "image/jpeg") for kind in ("circle", "square", "triangle")]
+    upload(page, *files)
+    assert "These are 3 photographs; the page takes 2 at once" in page.error[0].value
+    assert "2 photographs" in page.subheader[0].value
 
 
 @pytest.mark.parametrize(
@@ -139,35 +175,68 @@ def test_errors_are_sentences(page, content, message):
     upload(page, ("bad.jpg", content, "image/jpeg"))
     assert page.error[0].value.startswith("bad.jpg")
     assert message in page.error[0].value
-    assert not page.main.header
+    assert not page.get("bidi_component")
 
 
 def test_camera(page, bundled):
-    source(page, "Camera")
+    page.toggle(key="camera").set_value(True).run()
     shot = jpeg(draw("blue", "circle", (320, 240)))
     page.camera_input[0].set_value(("shot.jpg", shot, "image/jpeg")).run()
-    assert not page.exception
-    assert page.main.header[0].value == bundled.caption(shot).text
+    checked(page)
+    assert viewer(page)["text"] == bundled.caption(shot).text
 
 
-def test_examples_carry_their_credit(page, bundled, examples):
-    source(page, "Examples")
+def test_examples_can_be_clicked_and_carry_their_credit(page, bundled, examples):
     for path in examples:
-        page.pills(key="example").set_value(path.stem).run()
-        assert not page.exception
-        assert page.main.header[0].value == bundled.caption(path.read_bytes()).text
-        assert any("CC0" in text.value or "public domain" in text.value for text in page.caption)
+        button = page.button(key=f"example-{path.stem}")
+        assert "CC0" in button.proto.help or "public domain" in button.proto.help
+        button.click().run()
+        checked(page)
+        assert viewer(page)["text"] == bundled.caption(path.read_bytes()).text
+
+
+def test_about_is_honest(page):
+    told = " ".join(text.value for text in page.expander[-1].markdown)
+    assert "bad at" in told
+    assert "photographs with" in told
+    assert "CIDEr-D" in told
+    (button,) = [button for button in page.button if button.label == "Read the model card"]
+    button.click().run()
+    checked(page)
+    assert any("# Model card" in text.value for text in page.markdown)
 
 
 def test_a_missing_model_is_a_sentence(monkeypatch, tmp_path):
-    import streamlit
-
     monkeypatch.setattr("captioner.captioner.BUNDLED", tmp_path / "captioner.safetensors")
     streamlit.cache_resource.clear()
     app = AppTest.from_file(APP, default_timeout=60).run()
     streamlit.cache_resource.clear()
     assert not app.exception
     assert "There is no checkpoint" in app.error[0].value
+
+
+def test_a_busy_page_says_so(page, monkeypatch, examples):
+    monkeypatch.setattr(Engine, "_find", busy)
+    upload(page, ("cat.jpg", examples[1].read_bytes(), "image/jpeg"))
+    assert "try again in a minute" in page.error[0].value
+
+
+def busy(*_):
+    from captioner.page.engine import BusyError
+
+    raise BusyError("Too many photographs are waiting at the moment. Please try again in a minute.")
+
+
+def test_a_fault_is_logged_and_not_shown(page, monkeypatch, examples, caplog):
+    def fault(*_):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(Engine, "write", fault)
+    page.file_uploader[0].set_value([("cat.jpg", examples[1].read_bytes(), "image/jpeg")]).run()
+    assert not page.exception
+    assert "Something went wrong" in page.error[0].value
+    assert "secret detail" not in str(page.error)
+    assert "secret detail" in caplog.text
 
 
 def test_json_of_a_caption_is_complete(bundled, examples):

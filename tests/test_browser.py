@@ -1,20 +1,11 @@
-"""One walk through the page in a real, headless Chromium."""
+"""Walks through the page in a real, headless Chromium."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+from .browser import CHROMIUM, DRIVER, Page, opened, served
 
 pytestmark = [
     pytest.mark.browser,
@@ -24,78 +15,161 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with served() as (where, _):
+        yield where
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The page, served as a user would serve it."""
-    port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    command += ["--server.headless", "true", "--server.address", "127.0.0.1"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        base = f"http://127.0.0.1:{port}"
-        try:
-            for _ in range(240):
-                try:
-                    urllib.request.urlopen(f"{base}/_stcore/health", timeout=2).read()
-                    break
-                except (urllib.error.URLError, OSError):
-                    time.sleep(0.5)
-            yield base
-        finally:
-            server.terminate()
+def page(address, tmp_path_factory) -> Iterator[Page]:
+    with opened(tmp_path_factory.mktemp("browser")) as browser:
+        browser.driver.get(address)
+        browser.until(lambda: browser.all("input[type=file]"))
+        yield browser
+
+
+@pytest.fixture(autouse=True)
+def ordinary_window(page):
+    page.emulate("light", 1280)
 
 
 @pytest.fixture
-def browser(tmp_path):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    flags = ["--headless=new", "--disable-gpu", "--no-first-run", "--window-size=1280,1000", "--disable-dev-shm-usage"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    flags += [f"--user-data-dir={tmp_path}"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        flags += ["--no-sandbox"]  # Chromium's sandbox does not run as root
-    for flag in flags:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-def test_upload_a_photograph_and_read_the_caption(browser, address, bundled, examples):
-    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    # The page redraws itself while it works: whatever is asked of an element is asked again if it has gone.
-    wait = WebDriverWait(browser, 90, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException])
-
-    def photograph(name: str) -> str:
-        return browser.find_element(By.CSS_SELECTOR, "[data-testid=stImage] img").get_attribute(name)
-
-    def says(text: str) -> bool:
-        return text in browser.find_element(By.TAG_NAME, "body").text
-
-    def choose(word: str) -> bool:
-        buttons = browser.find_elements(By.CSS_SELECTOR, ".st-key-word button")
-        chosen = [button for button in buttons if button.text.strip("\u200b") == word]
-        for button in chosen[:1]:
-            button.click()
-        return bool(chosen)
-
+def cat(page, bundled, examples):
+    """The caption of the photograph that the page then shows."""
     caption = bundled.caption(examples[1])
-    browser.get(address)
-    wait.until(lambda page: page.find_element(By.CSS_SELECTOR, "input[type=file]")).send_keys(str(examples[1]))
-    wait.until(lambda _: says(caption.text))
-    wait.until(lambda _: photograph("alt") == caption.text)
-    before = wait.until(lambda _: photograph("src"))
-    wait.until(lambda _: choose(caption.words[-1]))
-    wait.until(lambda _: says(f"looked for “{caption.words[-1]}”"))
-    wait.until(lambda _: photograph("src") != before)
-    assert photograph("alt") == caption.text
+    if page.viewer() != caption.text:
+        page.upload(examples[1])
+    page.shows(caption.text)
+    return caption
+
+
+def test_first_screen_works_at_once(page, bundled, examples):
+    assert "where it looked" in page.text()
+    page.click("Rocket")
+    page.shows(bundled.caption(examples[3]).text)
+
+
+def test_a_word_shows_its_map(page, cat):
+    assert page.viewer("return viewer.querySelector('.photo').alt") == cat.text
+    assert cat.text in page.until(lambda: page.viewer("return viewer.querySelector('.announcement').textContent"))
+    drawn = set()
+    for place in (0, len(cat.words) - 1):
+        page.choose_word(place)
+        assert f"looked for “{cat.words[place]}”" in page.viewer("return viewer.querySelector('.looked').textContent")
+        assert not page.viewer("return viewer.querySelector('.map').hidden")
+        drawn.add(page.viewer("return viewer.querySelector('.map').toDataURL()"))
+    assert len(drawn) == 2
+    peak = cat.attention[-1].argmax()  # the brightest place of the map is where the model looked most
+    script = """
+    const canvas = viewer.querySelector('.map'), {width, height} = canvas
+    const opacity = canvas.getContext('2d').getImageData(0, 0, width, height).data.filter((_, at) => at % 4 === 3)
+    const at = opacity.indexOf(Math.max(...opacity))
+    return [Math.floor(at / width) / height, (at % width) / width]
+    """
+    row, column = page.viewer(script)
+    rows, columns = cat.attention.shape[1:]
+    assert abs(row * rows - (peak // columns + 0.5)) <= 1
+    assert abs(column * columns - (peak % columns + 0.5)) <= 1
+
+
+def test_play_walks_through_the_words_and_stops(page, cat):
+    page.viewer("viewer.querySelector('.play').click()")
+    page.until(lambda: page.viewer("return viewer.captioner.chosen") == 2, 10)
+    page.viewer("viewer.querySelector('.play').click()")
+    assert page.viewer("return viewer.querySelector('.play').textContent") == "Play the walk"
+    assert len(page.viewer("return [...viewer.querySelectorAll('.strip canvas')]")) == len(cat.words)
+
+
+def test_keys_reach_the_words(page, cat):
+    from selenium.webdriver.common.keys import Keys
+
+    word = page.viewer("return viewer.querySelector('.word')")
+    word.send_keys(Keys.ENTER)
+    chosen = page.viewer("return viewer.captioner.chosen")
+    assert chosen in (0, None)  # pressing again takes it back
+    word.send_keys(Keys.ARROW_RIGHT)
+    assert page.viewer("return viewer.captioner.chosen") == 1
+    focused = page.viewer("return viewer.getRootNode().activeElement.getAttribute('aria-label')")
+    assert focused.startswith(f"{cat.words[1]}, probability")
+
+
+def test_the_lesson_names_what_came_before_and_the_candidates(page, cat):
+    page.viewer("viewer.querySelector('details').open = true")
+    page.viewer("viewer.captioner.choose(2)")
+    told = page.viewer("return viewer.querySelector('.recurrence').innerText")
+    assert " ".join(cat.words[:2]) in told
+    assert page.viewer("return viewer.querySelectorAll('.candidate').length") == 5
+    page.viewer("viewer.querySelector('.next').click()")
+    assert f"Word 4 of {len(cat.words)}" in page.viewer("return viewer.querySelector('.place').textContent")
+    page.viewer("viewer.querySelector('details').open = false")
+
+
+def test_settings_write_anew(page, cat, bundled, examples):
+    from selenium.webdriver.common.keys import Keys
+
+    page.click("Change how it writes")
+    page.click("Creative")
+    sampled = {"method": "sample", "beam_size": 5, "top_p": 0.9}
+    page.shows(bundled.caption(examples[1], temperature=1.0, **sampled).text)
+    handle = page.until(lambda: page.all(".st-key-temperature input[type=range]"))[0]
+    handle.send_keys(Keys.ARROW_LEFT * 8)
+    page.shows(bundled.caption(examples[1], temperature=0.2, **sampled).text)
+    page.click("Likeliest")
+    page.shows(cat.text)
+
+
+def test_downloads(page, cat):
+    page.click("Use it")
+    for label in ("Text", "Attention walk"):
+        page.click(label)
+    text = page.until(lambda: next(iter(page.downloads.glob("*.txt")), None))
+    assert page.until(text.read_text) == f"{cat.text}\n"
+    walk = page.until(lambda: next(iter(page.downloads.glob("*.gif")), None))
+    assert Image.open(walk).n_frames == len(cat.words) + 1
+
+
+def test_several_at_once_and_a_broken_one(page, bundled, examples, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photograph")
+    page.upload(*examples[:2], broken)
+    page.shows(bundled.caption(examples[0]).text)
+    assert "broken.jpg is not a photograph" in page.text()
+    page.click("Look closer")
+    page.shows(bundled.caption(examples[1]).text)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.usefixtures("cat")
+def test_no_serious_finding_of_accessibility(page, theme):
+    from axe_core_python.selenium import Axe
+
+    background = "return getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+    before = page.driver.execute_script(background)
+    page.emulate(theme)
+    if theme == "dark":
+        page.until(lambda: page.driver.execute_script(background) != before)
+    page.choose_word(1)
+    found = Axe().run(page.driver)["violations"]
+    serious = [finding for finding in found if finding["impact"] in ("serious", "critical")]
+    told = [(finding["id"], [node["html"][:200] for node in finding["nodes"]]) for finding in serious]
+    assert not told
+
+
+@pytest.mark.usefixtures("cat")
+def test_a_narrow_window_needs_no_scrolling_sideways(page):
+    page.emulate("light", 360, 800)
+    width = "return [document.documentElement.scrollWidth, viewer.getBoundingClientRect().right]"
+    assert page.until(lambda: max(page.viewer(width)) <= 360)
+    assert page.viewer("return getComputedStyle(viewer).gridTemplateColumns.split(' ').length") == 1
+    small = page.viewer("return Math.min(...[...viewer.querySelectorAll('button')].map((b) => b.offsetHeight))")
+    assert small >= 24  # large enough for a finger, says WCAG 2.2
+
+
+@pytest.mark.usefixtures("cat")
+def test_nothing_is_asked_of_anybody_else(page, address):
+    asked = page.requests()
+    assert any(url.startswith(address) for url in asked)
+    own = (address, address.replace("http", "ws"), "data:", "blob:", "chrome:")
+    assert not [url for url in asked if not url.startswith(own)]
+    assert not [entry for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]

@@ -128,3 +128,18 @@ def test_threads_share_one_model(bundled, examples):
     expected = [bundled.caption(path).text for path in examples]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda path: bundled.caption(path).text, examples * 2)) == expected * 2
+
+
+def test_candidates_are_what_the_search_chose_from(tiny):
+    grid = tiny.encode([draw("red", "circle")])
+    greedy = tiny.decode(grid, method="greedy", minimum_length=1, block_ngram=0)[0]
+    places = tiny.candidates(grid, greedy.words)
+    assert len(places) == len(greedy.words) + 1
+    for word, log_prob, place in zip(greedy.words, greedy.log_probs, places[:-1], strict=True):
+        assert place[0][0] == word  # greedy takes the likeliest
+        assert place[0][1] == pytest.approx(log_prob, abs=1e-4)
+        assert [value for _, value in place] == sorted((value for _, value in place), reverse=True)
+        assert not {name for name, _ in place} & {"<pad>", "<start>", "<unk>", "<end>"}
+    every = tiny.candidates(grid, greedy.words, len(tiny.vocabulary))
+    assert sum(math.exp(value) for _, value in every[0]) == pytest.approx(1, abs=1e-4)
+    assert "" in [name for name, _ in every[-1]]

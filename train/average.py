@@ -39,5 +39,7 @@ def average_checkpoints(paths: Sequence[Path]) -> Checkpoint:
     }
     kinds = {name: value.dtype for name, value in first.tensors.items()}
     whole = {name: value if kinds[name].is_floating_point else value.to(kinds[name]) for name, value in tensors.items()}
-    origin = {"average_of": [checkpoint.origin for checkpoint in checkpoints]}
+    origins = [checkpoint.origin for checkpoint in checkpoints]
+    data = {name: first.origin[name] for name in ("photographs", "captions") if name in first.origin}
+    origin = data | {"average_of": origins}
     return Checkpoint(first.config, first.vocabulary, to_half(whole), origin)

@@ -1,0 +1,90 @@
+"""Where photographs come from: dropped files, the camera, or an example."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from captioner import PHOTO_SUFFIXES, CaptionerError
+
+from .engine import Engine, Look
+from .waiting import waiting
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CREDITS = {
+    "cat": "Stéfan van der Walt, CC0",
+    "coffee": "Rachel Michetti, CC0",
+    "astronaut": "NASA, public domain",
+    "rocket": "SpaceX, public domain",
+}
+MOST_AT_ONCE = 24
+
+
+def choose_photographs(engine: Engine) -> list[Look]:
+    """Let the visitor give photographs; what was given last stays until something else is.
+
+    Files are looked at once and then forgotten: only `Look`s remain, in the session.
+    """
+    given = st.session_state.setdefault("given", 0)  # a new number gives new, empty widgets
+    drop, camera = st.columns([3, 1], vertical_alignment="bottom")
+    with drop:
+        kinds = [suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES]
+        label = "Drop photographs here, or try an example"
+        files = st.file_uploader(label, kinds, accept_multiple_files=True, key=f"files-{given}")
+    with camera:
+        wants_camera = st.toggle("Use the camera", key="camera")
+    shot = st.camera_input("Take a picture", key=f"shot-{given}") if wants_camera else None
+    example = choose_example()
+    if files:
+        take(engine, [(file.name, file.getvalue()) for file in files])
+        forget(files)
+    elif shot:
+        take(engine, [("photograph.jpg", shot.getvalue())])
+        forget([shot])
+    elif example:
+        take(engine, [(f"{example}.jpg", (EXAMPLES / f"{example}.jpg").read_bytes())])
+    if files or shot or example:
+        st.session_state.given += 1
+        st.rerun()
+    for problem in st.session_state.get("problems", []):
+        st.error(problem)
+    return st.session_state.get("looks", [])
+
+
+def choose_example() -> str | None:
+    """The example that was clicked just now, if one was; once there is a result, they make room for it."""
+    clicked = None
+    place = st.expander("Examples to try") if st.session_state.get("looks") else st.container()
+    with place, st.container(horizontal=True, key="examples"):
+        for name, credit in CREDITS.items():
+            with st.container(width=150):
+                st.image(EXAMPLES / f"{name}.jpg", width="stretch", alt="")
+                if st.button(name.capitalize(), key=f"example-{name}", help=f"Photograph: {credit}", width="stretch"):
+                    clicked = name
+    return clicked
+
+
+def take(engine: Engine, photographs: Sequence[tuple[str, bytes]]) -> None:
+    """Look at photographs, given as names and contents, and remember them and what was wrong with others."""
+    looks, problems = [], []
+    if len(photographs) > MOST_AT_ONCE:
+        problems.append(
+            f"These are {len(photographs)} photographs; the page takes {MOST_AT_ONCE} at once, so the first "
+            f"{MOST_AT_ONCE} are here. For whole folders there is the command `python -m captioner`."
+        )
+    with waiting("Looking at the photograph") as tell:
+        for name, data in photographs[:MOST_AT_ONCE]:
+            try:
+                looks.append(engine.look(data, name, tell))
+            except CaptionerError as error:
+                problems.append(str(error))
+    st.session_state.looks, st.session_state.problems, st.session_state.closer = looks, problems, 0
+
+
+def forget(files: Sequence[UploadedFile]) -> None:
+    """Free the memory that uploaded files take; nothing needs them any more."""
+    context = get_script_run_ctx()
+    for file in files if context else ():
+        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)

@@ -1,0 +1,68 @@
+"""One photograph's result: the caption and where the model looked, other captions, settings, and ways to use it."""
+
+import math
+
+import streamlit as st
+
+from captioner import Caption
+
+from .downloads import offer_downloads
+from .engine import Engine, Look
+from .faults import faults_told
+from .settings import choose_settings
+from .viewer import show_viewer
+from .waiting import waiting
+
+# Below this mean word probability lies a tenth of the validation photographs; their captions have CIDEr-D 33,
+# those of the likelier half 71.
+UNSURE = math.log(0.28)
+
+
+@st.fragment
+def show_result(engine: Engine, look: Look) -> None:
+    """Everything about one photograph; a changed setting draws only this anew."""
+    top = st.container()  # shown first, but known only after the settings and the choice below
+    others = st.container()
+    settings = choose_settings()
+    with faults_told():
+        with top, waiting("Writing the caption") as tell:
+            best = engine.write(look, settings, tell)
+            with others:
+                caption = choose_caption(best)
+            candidates = engine.candidates(look, caption, tell)
+        with top:
+            show_viewer(look, caption, candidates)
+            if word_mean(caption) < UNSURE:
+                st.warning("The model is unsure about this photograph: read the caption with care.", icon="🤔")
+        offer_downloads(look, caption, best)
+
+
+def choose_caption(best: Caption) -> Caption:
+    """The best caption or one of its alternatives, with the probability of each."""
+    captions = [best, *best.alternatives]
+    if len(captions) == 1:
+        return best
+    with st.container(key="captions"):
+        chosen = st.radio(
+            "Captions it considered, best first",
+            range(len(captions)),
+            format_func=lambda index: captions[index].text,
+            captions=[
+                f"probability {percent(caption.log_prob)}, {percent(word_mean(caption))} a word" for caption in captions
+            ],
+            help="Of the whole sentence, and of a word on average. The order balances the two: see the length penalty.",
+            width="stretch",
+        )
+    return captions[chosen]
+
+
+def word_mean(caption: Caption) -> float:
+    """Mean natural log-probability of a caption's words and its end."""
+    return caption.log_prob / (len(caption.words) + 1)
+
+
+def percent(log_prob: float) -> str:
+    """A natural log-probability as a percentage with two significant digits, however small."""
+    value = 100 * math.exp(log_prob)
+    decimals = 0 if value >= 10 else 1 - math.floor(math.log10(max(value, 1e-12)))
+    return f"{value:.{decimals}f} %"

@@ -1,0 +1,281 @@
+// Shows a caption whose words are the controls: choosing one shows, on the photograph, where the model looked.
+// Everything happens here, without asking the server.
+
+const SECONDS_A_WORD = 0.9
+const FINEST = 96 // pixels of a map's longer side; the browser smooths the rest
+
+// Weights of the four neighbours at a fraction between the middle two: cubic convolution (Keys 1981) with a = -1/2.
+function neighbours(fraction) {
+  const near = (x) => (1.5 * x - 2.5) * x * x + 1
+  const far = (x) => ((-0.5 * x + 2.5) * x - 4) * x + 2
+  return [far(1 + fraction), near(fraction), near(1 - fraction), far(2 - fraction)]
+}
+
+// Enlarge rows of numbers to a length, smoothly; what lies beyond the edge is as at the edge.
+function enlarge(rows, length) {
+  return rows.map((row) =>
+    Array.from({ length }, (_, place) => {
+      const at = ((place + 0.5) * row.length) / length - 0.5
+      const left = Math.floor(at)
+      const weights = neighbours(at - left)
+      return weights.reduce((sum, weight, k) => {
+        const index = Math.min(Math.max(left - 1 + k, 0), row.length - 1)
+        return sum + weight * row[index]
+      }, 0)
+    }),
+  )
+}
+
+const transpose = (rows) => rows[0].map((_, column) => rows.map((row) => row[column]))
+
+function colour(palette, heat) {
+  const at = heat * (palette.length - 1)
+  const low = Math.min(Math.floor(at), palette.length - 2)
+  return palette[low].map((value, band) => value + (palette[low + 1][band] - value) * (at - low))
+}
+
+// Draw a map as `overlay_attention` does: looked-at places glow, the rest is darkened and stays recognisable.
+function paint(canvas, map, data, strength) {
+  const scale = FINEST / Math.max(data.width, data.height)
+  canvas.width = Math.max(1, Math.round(data.width * scale))
+  canvas.height = Math.max(1, Math.round(data.height * scale))
+  const peak = Math.max(...map.flat()) || 1
+  const heats = transpose(enlarge(transpose(enlarge(map, canvas.width)), canvas.height)).flat()
+  const image = new ImageData(canvas.width, canvas.height)
+  heats.forEach((value, pixel) => {
+    const heat = Math.min(Math.max(value / peak, 0), 1)
+    image.data.set([...colour(data.palette, heat), 255 * strength * (0.5 + 0.25 * heat)], 4 * pixel)
+  })
+  canvas.getContext("2d").putImageData(image, 0, 0)
+}
+
+function percent(logProb) {
+  const value = 100 * Math.exp(logProb)
+  return `${value >= 10 ? value.toFixed(0) : value >= 0.01 ? Number(value.toPrecision(2)) : "< 0.01"} %`
+}
+
+function element(tag, className, text = "") {
+  const made = document.createElement(tag)
+  made.className = className
+  made.textContent = text
+  return made
+}
+
+class Viewer {
+  constructor(root) {
+    this.root = root
+    this.find = (selector) => root.querySelector(selector)
+    this.strength = 0.75
+    this.chosen = null
+    const actions = {
+      play: () => (this.timer ? this.stop() : this.play()),
+      copy: () => this.copy(),
+      read: () => this.read(),
+      previous: () => this.choose(this.inHood() - 1),
+      next: () => this.choose(this.inHood() + 1),
+    }
+    for (const [name, action] of Object.entries(actions)) this.find(`.${name}`).onclick = action
+    this.find(".strength input").oninput = (event) => {
+      this.strength = event.target.value / 100
+      this.paintAll()
+    }
+    this.find(".read").hidden = !window.speechSynthesis
+    root.onkeydown = (event) => this.walk(event)
+  }
+
+  // Show a caption; the same one again changes nothing.
+  show(data) {
+    const key = JSON.stringify([data.key, data.text])
+    if (key === this.key) return
+    this.leave()
+    this.key = key
+    this.data = data
+    this.chosen = null
+    this.find(".photo").src = data.photo
+    this.find(".photo").alt = data.text
+    this.find(".picture").style.setProperty("--ratio", data.width / data.height)
+    this.find(".sentence").replaceChildren(...data.words.map((_, place) => this.wordButton(place)))
+    this.find(".strip").replaceChildren(...data.words.map((_, place) => this.tile(place)))
+    this.paintAll()
+    this.update()
+    this.announce(`Caption: ${data.text}`)
+  }
+
+  wordButton(place) {
+    const { words, shown, logProbs } = this.data
+    const button = element("button", "word")
+    button.type = "button"
+    button.append(element("span", "text", shown[place]), element("span", "share", percent(logProbs[place])))
+    button.setAttribute("aria-label", `${words[place]}, probability ${percent(logProbs[place])}`)
+    button.onclick = () => this.toggle(place)
+    return button
+  }
+
+  tile(place) {
+    const button = element("button", "tile")
+    button.type = "button"
+    button.append(this.thumb(), element("span", "", this.data.words[place]))
+    button.setAttribute("aria-label", `Map of word ${place + 1}, ${this.data.words[place]}`)
+    button.onclick = () => this.toggle(place)
+    return button
+  }
+
+  thumb() {
+    const thumb = element("span", "thumb")
+    const photo = element("img", "")
+    photo.src = this.data.photo
+    photo.alt = ""
+    thumb.append(photo, document.createElement("canvas"))
+    return thumb
+  }
+
+  toggle(place) {
+    this.stop()
+    this.choose(place === this.chosen ? null : place)
+  }
+
+  choose(place) {
+    this.chosen = place
+    this.update()
+  }
+
+  // Left and right go from word to word while one of them has the focus.
+  walk(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key]
+    const group = event.target.closest(".sentence, .strip")
+    if (!step || !group) return
+    const buttons = [...group.children]
+    const place = buttons.indexOf(event.target.closest("button")) + step
+    if (place < 0 || place >= buttons.length) return
+    event.preventDefault()
+    this.stop()
+    buttons[place].focus()
+    this.choose(place)
+  }
+
+  play() {
+    this.choose(0)
+    this.find(".play").textContent = "Stop"
+    this.timer = setInterval(() => {
+      if (this.chosen + 1 < this.data.words.length) this.choose(this.chosen + 1)
+      else {
+        this.stop()
+        this.choose(null)
+      }
+    }, 1000 * SECONDS_A_WORD)
+  }
+
+  stop() {
+    clearInterval(this.timer)
+    this.timer = null
+    this.find(".play").textContent = "Play the walk"
+  }
+
+  async copy() {
+    try {
+      await navigator.clipboard.writeText(this.data.text)
+    } catch {
+      // No permission in some frames, and no clipboard without https: the old way still works there.
+      const area = element("textarea", "announcement")
+      area.value = this.data.text
+      this.root.append(area)
+      area.select()
+      document.execCommand("copy")
+      area.remove()
+    }
+    this.find(".copy").textContent = "Copied"
+    this.announce("Caption copied")
+    setTimeout(() => (this.find(".copy").textContent = "Copy caption"), 2000)
+  }
+
+  read() {
+    const speech = window.speechSynthesis
+    if (speech.speaking) return speech.cancel()
+    const sentence = new SpeechSynthesisUtterance(this.data.text)
+    sentence.lang = "en"
+    speech.speak(sentence)
+  }
+
+  // Emptied first, so that the same words are announced again.
+  announce(text) {
+    const place = this.find(".announcement")
+    place.textContent = ""
+    setTimeout(() => (place.textContent = text), 100)
+  }
+
+  paintAll() {
+    const { data, strength } = this
+    this.root.querySelectorAll(".strip canvas").forEach((canvas, place) => {
+      paint(canvas, data.maps[place], data, strength)
+    })
+    if (this.chosen !== null) paint(this.find(".map"), data.maps[this.chosen], data, strength)
+  }
+
+  update() {
+    const { chosen, data } = this
+    for (const group of [".sentence", ".strip"])
+      [...this.find(group).children].forEach((button, place) =>
+        button.setAttribute("aria-pressed", String(place === chosen)),
+      )
+    const map = this.find(".map")
+    map.hidden = chosen === null
+    if (chosen !== null) paint(map, data.maps[chosen], data, this.strength)
+    this.find(".looked").textContent =
+      chosen === null
+        ? "Choose a word to see where the model looked."
+        : `Where the model looked for “${data.words[chosen]}” (probability ${percent(data.logProbs[chosen])})`
+    this.explain()
+  }
+
+  // The word that the lesson is about: the chosen one, else the first.
+  inHood() {
+    return this.chosen ?? 0
+  }
+
+  explain() {
+    const { data } = this
+    const place = this.inHood()
+    const word = data.words[place]
+    this.find(".previous").disabled = place === 0
+    this.find(".next").disabled = place === data.words.length - 1
+    this.find(".place").textContent = `Word ${place + 1} of ${data.words.length}: “${word}”`
+
+    const before = place ? data.words.slice(0, place).join(" ") : "nothing yet, only the sign that a sentence starts"
+    const read = element("li", "", "What came before, and is remembered in the hidden state: ")
+    read.append(element("span", "read-words", before))
+    const looked = element("li", "", "Where it looked with that in mind:")
+    const thumb = this.thumb()
+    paint(thumb.querySelector("canvas"), data.maps[place], data, this.strength)
+    looked.append(thumb)
+    const weighed = element("li", "", "The five likeliest words then:")
+    weighed.append(...data.candidates[place].map(([text, logProb]) => candidate(text, logProb, text === word)))
+    const kept = element("li", "", `It wrote “${word}”. ${reason(data.candidates[place], word)}`)
+    this.find(".recurrence").replaceChildren(read, looked, weighed, kept)
+  }
+
+  leave() {
+    this.stop()
+    window.speechSynthesis?.cancel()
+  }
+}
+
+function candidate(text, logProb, chosen) {
+  const row = element("div", chosen ? "candidate chosen" : "candidate")
+  const bar = element("span", "bar")
+  bar.style.width = `${100 * Math.exp(logProb)}%`
+  row.append(element("span", "", text || "(end)"), bar, element("span", "share", percent(logProb)))
+  return row
+}
+
+function reason(candidates, word) {
+  const rank = candidates.findIndex(([text]) => text === word)
+  if (rank === 0) return "It was the likeliest."
+  return "Another word was likelier here, but the search judges whole sentences, or drew this one."
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".viewer")
+  root.captioner ??= new Viewer(root)
+  root.captioner.show(data)
+  return () => root.captioner.leave()
+}

@@ -1,0 +1,54 @@
+"""The caption, its words as controls, and the maps: a component that works in the browser alone."""
+
+import base64
+import functools
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from captioner import Caption
+from captioner.overlay import COLOURS
+from captioner.vocabulary import join_words
+
+from .engine import Look
+
+HERE = Path(__file__).parent
+
+
+@functools.cache
+def viewer() -> Any:
+    """The component, declared when it is first shown."""
+    html, css, js = ((HERE / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    return st.components.v2.component("captioner_viewer", html=html, css=css, js=js)
+
+
+def show_viewer(look: Look, caption: Caption, candidates: list[list[tuple[str, float]]]) -> None:
+    """Photograph, sentence, maps and lesson; all of it is sent at once, so that looking asks nothing of the server."""
+    viewer()(key="viewer", data=viewer_data(look, caption, candidates))
+
+
+def viewer_data(look: Look, caption: Caption, candidates: list[list[tuple[str, float]]]) -> dict[str, Any]:
+    """What the browser needs to know."""
+    width, height = look.photo.size
+    return {
+        "key": look.key,
+        "text": caption.text,
+        "photo": f"data:image/jpeg;base64,{base64.b64encode(look.jpeg).decode()}",
+        "width": width,
+        "height": height,
+        "words": caption.words,
+        "shown": displayed_words(caption),
+        "logProbs": [round(value, 4) for value in caption.log_probs],
+        "maps": caption.attention.astype(float).round(5).tolist(),
+        "palette": COLOURS.tolist(),
+        "candidates": [[[word, round(value, 4)] for word, value in place] for place in candidates],
+    }
+
+
+def displayed_words(caption: Caption) -> list[str]:
+    """Each word as it stands in the sentence: the first with a capital, the last with the full stop."""
+    shown = list(caption.words)
+    shown[0] = join_words(shown[:1])[:-1]
+    shown[-1] += "."
+    return shown
