@@ -21,6 +21,8 @@ RUN python -m venv /home/user/venv \
     && find torch/bin -type f ! -name torch_shm_manager -delete \
     && find . -type d -name tests -prune -exec rm -rf {} +
 
+# The page writes nothing, not even bytecode.
+ENV PYTHONDONTWRITEBYTECODE=1
 COPY --chown=user app.py MODEL_CARD.md ./
 COPY --chown=user .streamlit .streamlit
 COPY --chown=user captioner captioner

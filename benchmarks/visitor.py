@@ -6,6 +6,7 @@ import urllib.parse
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Element_pb2 import Element
@@ -67,10 +68,15 @@ class Visitor:
         return time.perf_counter() - start
 
     @property
+    def shown(self) -> dict[str, Any]:
+        """What the page shows of a photograph: its "key", the caption's "text", and more; empty if it shows none."""
+        viewers = self.elements.get("bidi_component", [])
+        return json.loads(viewers[-1].bidi_component.json) if viewers else {}
+
+    @property
     def caption(self) -> str:
         """The caption that the page shows, or ""."""
-        viewers = self.elements.get("bidi_component", [])
-        return json.loads(viewers[-1].bidi_component.json)["text"] if viewers else ""
+        return self.shown.get("text", "")
 
     @property
     def errors(self) -> list[str]:

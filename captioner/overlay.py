@@ -73,10 +73,11 @@ def attention_figure(photo: Image.Image, caption: Caption, columns: int = 4, til
     for attention, word in zip(caption.attention, caption.words, strict=True):
         pictures.append((overlay_attention(small, attention), word))
     margin, line = 12, 26
-    cell_width, cell_height = small.width + margin, small.height + line + margin
+    font, bold = ImageFont.load_default(16), ImageFont.load_default(20)
+    widest = max(font.getlength(word) for word in caption.words)
+    cell_width, cell_height = max(small.width, math.ceil(widest)) + margin, small.height + line + margin
     columns = min(columns, len(pictures))
     width = max(columns * cell_width + margin, 320)
-    font, bold = ImageFont.load_default(16), ImageFont.load_default(20)
     title = wrap(caption.text, bold, width - 2 * margin)
     top = margin + 26 * len(title) + margin // 2
     rows = math.ceil(len(pictures) / columns)
@@ -86,8 +87,8 @@ def attention_figure(photo: Image.Image, caption: Caption, columns: int = 4, til
         pen.text((margin, margin + 26 * number), text, "black", bold)
     for index, (picture, word) in enumerate(pictures):
         left, upper = margin + index % columns * cell_width, top + index // columns * cell_height
-        figure.paste(picture, (left, upper))
-        pen.text((left + small.width / 2, upper + small.height + 4), word, "black", font, anchor="ma")
+        figure.paste(picture, (left + (cell_width - margin - small.width) // 2, upper))
+        pen.text((left + (cell_width - margin) / 2, upper + small.height + 4), word, "black", font, anchor="ma")
     return figure
 
 

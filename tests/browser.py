@@ -114,6 +114,12 @@ class Page:
 
         self.until(clicked)
 
+    def open(self, label: str) -> None:
+        """Open the expander that is labelled so."""
+        part = self.until(lambda: [part for part in self.all("details") if label in part.text])[0]
+        if part.get_attribute("open") is None:
+            self.click(label, "summary")
+
     def viewer(self, script: str = "return viewer.captioner.data.text", *arguments: Any) -> Any:
         """What a script says of the viewer; None while there is none."""
         found = f"const viewer = (() => {{ {FIND_VIEWER} }})(); if (!viewer?.captioner) return null; {script}"

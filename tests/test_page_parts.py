@@ -3,16 +3,27 @@
 import csv
 import io
 import json
+import tempfile
 import threading
 import time
+from types import SimpleNamespace
 
+import anyio
 import numpy
 import pytest
+import requests
+import torch
 from PIL import Image
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartParser
+from streamlit import net_util
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from captioner import Caption, PhotoError
 from captioner.page.downloads import alt_html, alt_markdown, caption_json, figure_png, rows_file, walk_gif
-from captioner.page.engine import BusyError, Engine, Look
+from captioner.page.engine import CAPTIONS, GRIDS, BusyError, Engine, Look
+from captioner.page.host import bound_uploads, keep_to_itself, refused_uploads
 from captioner.page.viewer import displayed_words
 
 from .drawing import draw
@@ -42,8 +53,8 @@ def test_a_photograph_is_encoded_once_and_decoded_for_each_setting(engine, monke
     first, again = engine.look(data, "a.png", ignore), engine.look(data, "b.png", ignore)
     assert first.jpeg == again.jpeg
     assert (first.name, again.name) == ("a.png", "b.png")
-    for size in (2, 3, 2):
-        engine.write(first, {"beam_size": size}, ignore)
+    for settings in ({"beam_size": 2}, {"beam_size": 3}, {}, {"beam_size": 2}):  # 3 is the default
+        engine.write(first, settings, ignore)
     assert calls == ["encode", "decode", "decode"]
 
 
@@ -60,12 +71,44 @@ def test_errors_name_the_visitors_file_and_are_not_kept(engine):
             engine.look(b"nonsense", name, ignore)
 
 
-def test_what_is_kept_is_bounded(engine, monkeypatch):
-    monkeypatch.setattr(engine, "captioner", engine.captioner)
-    look = engine.look(png("red", "circle"), "a.png", ignore)
-    for length in range(600):
-        engine._find("write", ("test", length), lambda: look, ignore)
-    assert len(engine._kept["write"]) == 512
+def test_what_is_kept_is_bounded_and_no_photograph(engine, monkeypatch):
+    grid = engine.captioner.encode([draw("red", "circle")])
+    monkeypatch.setattr(engine.captioner, "encode", lambda _photos: grid)
+    for number in range(GRIDS + 6):
+        engine.look(png("red", "circle") + bytes([number]), "a.png", ignore)
+    assert len(engine._grids) == GRIDS
+    assert all(isinstance(kept, torch.Tensor) for kept in engine._grids.values())
+    for number in range(CAPTIONS + 6):
+        engine._find(number, str, ignore)
+    assert len(engine._captions) == CAPTIONS
+
+
+def test_the_same_asked_at_once_is_done_once(engine):
+    gate, done = threading.Event(), []
+    blocker = waiting_thread(engine, gate)
+    others = [threading.Thread(target=engine._find, args=("key", lambda: done.append(1), ignore)) for _ in range(5)]
+    for thread in others:
+        thread.start()
+    gate.set()
+    for thread in (blocker, *others):
+        thread.join(20)
+    assert done == [1]
+
+
+def waiting_thread(engine: Engine, gate: threading.Event) -> threading.Thread:
+    """A thread whose request keeps the worker busy until the gate opens."""
+    thread = threading.Thread(target=engine._find, args=("gate", gate.wait, ignore))
+    thread.start()
+    until(lambda: engine._waiting)
+    return thread
+
+
+def until(condition) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.02)
 
 
 def test_visitors_are_served_one_by_one_and_told_how_many_are_before_them(engine, tiny):
@@ -73,8 +116,7 @@ def test_visitors_are_served_one_by_one_and_told_how_many_are_before_them(engine
     photographs = [png(colour, shape) + bytes(number) for number, (colour, shape) in enumerate(everything)]
     expected = [tiny.caption(data).text for data in photographs]
     gate = threading.Event()
-    blocker = threading.Thread(target=engine._find, args=("look", "gate", gate.wait, ignore))
-    blocker.start()
+    blocker = waiting_thread(engine, gate)
     told: dict[int, list[int]] = {number: [] for number in range(len(photographs))}
     found: dict[int, str] = {}
 
@@ -85,22 +127,19 @@ def test_visitors_are_served_one_by_one_and_told_how_many_are_before_them(engine
     visitors = [threading.Thread(target=visit, args=(number,)) for number in range(len(photographs))]
     for visitor in visitors:
         visitor.start()
-    deadline = time.monotonic() + 20
-    while not all(told.values()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: all(told.values()))
     gate.set()
     for thread in (blocker, *visitors):
         thread.join(60)
     assert sorted(waits[0] for waits in told.values()) == list(range(1, len(photographs) + 1))
     assert [found[number] for number in range(len(photographs))] == expected
-    assert not engine._waiting
+    until(lambda: not engine._waiting)
 
 
 def test_whoever_leaves_takes_nobodys_time_and_too_many_are_sent_away(tiny):
     engine = Engine(tiny, most_waiting=2)
     gate, done = threading.Event(), []
-    blocker = threading.Thread(target=engine._find, args=("look", "gate", gate.wait, ignore))
-    blocker.start()
+    blocker = waiting_thread(engine, gate)
 
     class LeftError(BaseException):
         """As Streamlit ends a script whose visitor has gone."""
@@ -109,13 +148,12 @@ def test_whoever_leaves_takes_nobodys_time_and_too_many_are_sent_away(tiny):
         raise LeftError
 
     with pytest.raises(LeftError):
-        engine._find("look", "left", lambda: done.append("left"), leave)
-    other = threading.Thread(target=engine._find, args=("look", "other", lambda: done.append("other"), ignore))
+        engine._find("left", lambda: done.append("left"), leave)
+    other = threading.Thread(target=engine._find, args=("other", lambda: done.append("other"), ignore))
     other.start()
-    while len(engine._waiting) < 2:
-        time.sleep(0.01)
+    until(lambda: len(engine._waiting) == 2)
     with pytest.raises(BusyError, match="try again"):
-        engine._find("look", "third", lambda: None, ignore)
+        engine._find("third", lambda: None, ignore)
     gate.set()
     for thread in (blocker, other):
         thread.join(20)
@@ -168,3 +206,59 @@ def test_rows_of_the_gallery(caption):
 
 def test_words_as_they_stand_in_the_sentence(caption):
     assert displayed_words(caption) == ["A", "dog", "x."]
+
+
+@pytest.fixture
+def kept_to_itself(monkeypatch):
+    """A manager of uploads that was told to, and the server's other settings, undone afterwards."""
+    monkeypatch.setattr(MultiPartParser, "spool_max_size", MultiPartParser.spool_max_size)
+    monkeypatch.setattr(net_util, "_external_ip", None)
+    manager = MemoryUploadedFileManager("/upload")
+    monkeypatch.setattr("captioner.page.host.get_instance", lambda: SimpleNamespace(uploaded_file_mgr=manager))
+    keep_to_itself()
+    return manager
+
+
+@pytest.mark.usefixtures("kept_to_itself")
+def test_an_upload_never_lies_on_the_disk(monkeypatch):
+    def never(_self):
+        raise AssertionError("the upload was written to a file")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", never)
+    head = b'--x\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n'
+    body = head + bytes(5_000_000) + b"\r\n--x--\r\n"
+
+    async def parse() -> int:
+        async def stream():
+            for start in range(0, len(body), 65536):
+                yield body[start : start + 65536]
+
+        form = await MultiPartParser(Headers({"content-type": "multipart/form-data; boundary=x"}), stream()).parse()
+        return len(await form["a"].read())
+
+    assert anyio.run(parse) == 5_000_000
+
+
+@pytest.mark.usefixtures("kept_to_itself")
+def test_the_server_asks_nobody_for_its_address(monkeypatch):
+    def never(*_args, **_options):
+        raise AssertionError("a request left the machine")
+
+    monkeypatch.setattr(requests, "get", never)
+    assert net_util.get_external_ip() == "127.0.0.1"
+
+
+def test_a_session_holds_a_bounded_amount_of_files(kept_to_itself):
+    manager = MemoryUploadedFileManager("/upload")
+    bound_uploads(manager, most_megabytes=1)
+    for number in range(3):
+        manager.add_file("me", UploadedFileRec(str(number), f"{number}.jpg", "image/jpeg", bytes(400_000)))
+    manager.add_file("you", UploadedFileRec("9", "9.jpg", "image/jpeg", bytes(400_000)))
+    assert [file.name for file in manager.get_files("me", ["0", "1", "2"])] == ["0.jpg", "1.jpg"]
+    assert refused_uploads(manager, "me") == ["2.jpg"]
+    assert refused_uploads(manager, "me") == []
+    assert manager.get_files("you", ["9"])
+    manager.remove_file("me", "0")
+    manager.add_file("me", UploadedFileRec("2", "2.jpg", "image/jpeg", bytes(400_000)))
+    assert manager.get_files("me", ["2"])
+    assert refused_uploads(kept_to_itself, "me") == []

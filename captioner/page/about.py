@@ -1,5 +1,6 @@
 """An honest word about the model."""
 
+import os
 from pathlib import Path
 
 import streamlit as st
@@ -12,6 +13,7 @@ CARD = Path(__file__).parents[2] / "MODEL_CARD.md"
 def show_about(engine: Engine) -> None:
     """What the model was trained on, how good it is, and what it is bad at."""
     origin, scores = engine.captioner.origin, engine.captioner.scores
+    bundled = "CAPTIONER_CHECKPOINT" not in os.environ
     with st.expander("About this model"):
         st.write(
             f"A convolutional network ({engine.captioner.config.encoder.name}) turns the photograph into a grid of "
@@ -21,13 +23,13 @@ def show_about(engine: Engine) -> None:
         if origin.get("photographs"):
             st.write(
                 f"It learned from {origin['photographs']:,} photographs with {origin.get('captions', 0):,} captions "
-                "by people: mostly people and dogs outdoors, and everyday scenes."
+                "by people" + (": mostly people and dogs outdoors, and everyday scenes." if bundled else ".")
             )
-        if "CIDEr-D" in scores:
+        if "CIDEr-D" in scores and "BLEU-4" in scores:
             st.write(
-                f"On validation photographs that it did not learn from it has BLEU-4 {scores['BLEU-4']:.1f} and "
-                f"CIDEr-D {scores['CIDEr-D']:.1f}. One person's caption judged by others' has a CIDEr-D of 79 to 97, "
-                "so it is often wrong where a person would not be."
+                f"On photographs that it did not learn from, but was chosen on, it has BLEU-4 {scores['BLEU-4']:.1f} "
+                f"and CIDEr-D {scores['CIDEr-D']:.1f}. One person's caption judged by others' has a CIDEr-D of 79 to "
+                "97, so it is often wrong where a person would not be."
             )
         st.write(
             "**What it is bad at:** rare things, which it takes for common ones of similar shape; colours of clothes; "
@@ -35,7 +37,8 @@ def show_about(engine: Engine) -> None:
             "and documents as if they were photographs. Whether it says “man”, “woman”, “boy” or “girl” is a guess "
             "from looks. Do not decide anything about people with it, and read its alt text before you publish it."
         )
-        if CARD.exists() and st.button("Read the model card", type="tertiary", icon=":material/description:"):
+        known = bundled and CARD.exists()
+        if known and st.button("Read the model card", type="tertiary", icon=":material/description:"):
             show_card()
 
 

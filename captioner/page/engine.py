@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import io
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -13,15 +14,16 @@ from typing import Any, TypeVar
 import streamlit as st
 from cachetools import LRUCache
 from PIL import Image
-from starlette.formparsers import MultiPartParser
 from torch import Tensor
 
-from captioner import Caption, Captioner, CaptionerError, open_photo
-from captioner.photo import MAXIMUM_BYTES
+from captioner import Caption, Captioner, CaptionerError, SearchConfig, open_photo
+
+from .host import keep_to_itself
 
 Result = TypeVar("Result")
+Tell = Callable[[int], None]
 
-LOOKS, CAPTIONS = 64, 512  # about 0.5 MB and 50 kB each
+GRIDS, CAPTIONS = 64, 512  # about 0.3 MB and 50 kB each
 
 
 class BusyError(CaptionerError):
@@ -30,7 +32,7 @@ class BusyError(CaptionerError):
 
 @dataclass(frozen=True)
 class Look:
-    """All that is kept of a photograph.
+    """All that is kept of a photograph, in its visitor's session alone.
 
     Attributes:
         name: the visitor's name of it.
@@ -54,7 +56,8 @@ class Engine:
     """Encodes and decodes for all visitors, in the order in which they come, in a thread of its own.
 
     One after the other is fastest: a single search already uses all cores, and whoever comes first is served
-    first instead of everyone last. One thread also keeps torch's memory in one place.
+    first instead of everyone last. One thread also keeps torch's memory in one place. Grids and captions are
+    kept by content and settings, a bounded number of each; photographs are not.
 
     Args:
         captioner: the model.
@@ -67,9 +70,9 @@ class Engine:
         self._worker = ThreadPoolExecutor(1, "captioner")
         self._lock = threading.Lock()
         self._waiting: list[Future] = []
-        self._kept: dict[str, LRUCache] = {"look": LRUCache(LOOKS), "write": LRUCache(CAPTIONS)}
+        self._grids, self._captions = LRUCache(GRIDS), LRUCache(CAPTIONS)
 
-    def look(self, data: bytes, name: str, tell: Callable[[int], None]) -> Look:
+    def look(self, data: bytes, name: str, tell: Tell) -> Look:
         """Read a photograph and encode it: the expensive part, once for each content.
 
         Args:
@@ -83,59 +86,67 @@ class Engine:
         """
         key = hashlib.sha256(data).hexdigest()
 
-        def work() -> tuple[bytes, Tensor]:
+        def work() -> Look:
             photo = open_photo(data, name)
             file = io.BytesIO()
             photo.save(file, "JPEG", quality=85)
-            return file.getvalue(), self.captioner.encode([photo])
+            grid = self._kept(self._grids, key, lambda: self.captioner.encode([photo]))
+            return Look(name, key, file.getvalue(), grid)
 
-        return Look(name, key, *self._find("look", key, work, tell))
+        return self._await(work, tell)
 
-    def write(self, look: Look, settings: dict[str, Any], tell: Callable[[int], None]) -> Caption:
+    def write(self, look: Look, settings: dict[str, Any], tell: Tell) -> Caption:
         """Caption a photograph: the cheap part, once for each content and settings. See `look`."""
-        key = (look.key, tuple(sorted(settings.items())))
-        return self._find("write", key, lambda: self.captioner.decode(look.grid, **settings)[0], tell)
+        key = (look.key, SearchConfig.of(settings))
+        return self._find(key, lambda: self.captioner.decode(look.grid, **settings)[0], tell)
 
-    def candidates(self, look: Look, caption: Caption, tell: Callable[[int], None]) -> list[list[tuple[str, float]]]:
+    def candidates(self, look: Look, caption: Caption, tell: Tell) -> list[list[tuple[str, float]]]:
         """The likeliest words at each place of a caption, see `Captioner.candidates`, and `look` here."""
-        key = ("candidates", look.key, caption.words)
-        return self._find("write", key, lambda: self.captioner.candidates(look.grid, caption.words), tell)
+        key = (look.key, caption.words)
+        return self._find(key, lambda: self.captioner.candidates(look.grid, caption.words), tell)
 
-    def _find(self, kind: str, key: Any, work: Callable[[], Result], tell: Callable[[int], None]) -> Result:
-        """What is kept under a key, or the result of work that then is."""
-        kept = self._kept[kind]
+    def _find(self, key: Any, work: Callable[[], Result], tell: Tell) -> Result:
+        """What is kept of captions under a key, or the result of work that then is."""
+        with self._lock:
+            if key in self._captions:
+                return self._captions[key]
+        return self._await(lambda: self._kept(self._captions, key, work), tell)
+
+    def _kept(self, kept: LRUCache, key: Any, work: Callable[[], Result]) -> Result:
+        """In the worker: what somebody before has found, or the result of work, which is then kept."""
         with self._lock:
             if key in kept:
                 return kept[key]
+        result = work()
+        with self._lock:
+            kept[key] = result
+        return result
+
+    def _await(self, work: Callable[[], Result], tell: Tell) -> Result:
+        """Let the worker do something, telling how many requests are before it until it has."""
+        with self._lock:
             if len(self._waiting) >= self.most_waiting:
                 raise BusyError("Too many photographs are waiting at the moment. Please try again in a minute.")
             future = self._worker.submit(work)
             self._waiting.append(future)
         future.add_done_callback(self._forget)
         try:
-            result = self._await(future, tell)
+            while True:
+                try:
+                    return future.result(timeout=0.3)
+                except TimeoutError:
+                    if future.done():  # just now, or it was the work's own
+                        return future.result()
+                    with self._lock:
+                        before = self._waiting.index(future) if future in self._waiting else 0
+                    tell(before)
         finally:
             future.cancel()  # whoever has left the page takes nobody's time
-        with self._lock:
-            kept[key] = result
-        return result
 
     def _forget(self, future: Future) -> None:
         """A request was answered or given up."""
         with self._lock:
             self._waiting.remove(future)
-
-    def _await(self, future: Future, tell: Callable[[int], None]) -> Any:
-        """The result of a request, telling how many are before it until then."""
-        while True:
-            try:
-                return future.result(timeout=0.3)
-            except TimeoutError:
-                if future.done():  # just now, or it was the work's own
-                    return future.result()
-                with self._lock:
-                    before = self._waiting.index(future) if future in self._waiting else 0
-                tell(before)
 
 
 @st.cache_resource(show_spinner="Loading the model …")
@@ -143,11 +154,15 @@ def load_engine() -> Engine:
     """The model, once for all visitors: the bundled one, or the checkpoint that CAPTIONER_CHECKPOINT names.
 
     Raises:
-        CheckpointError: if it cannot be loaded.
+        CaptionerError: if it cannot be loaded; the log says why.
     """
-    # Else an upload above a megabyte would lie in a temporary file while it arrives.
-    MultiPartParser.spool_max_size = MAXIMUM_BYTES
-    engine = Engine(Captioner.load(os.environ.get("CAPTIONER_CHECKPOINT")))
+    keep_to_itself()
+    try:
+        engine = Engine(Captioner.load(os.environ.get("CAPTIONER_CHECKPOINT")))
+    except CaptionerError as error:
+        logging.getLogger(__name__).error("The model cannot be loaded: %s", error)
+        reason = "Whoever runs this page finds the reason in its log."
+        raise CaptionerError(f"The model cannot be loaded. {reason}") from error
     # Streamlit collects garbage after each run of the page; that torch and the model are none, it would find out anew
     # every time, in a fifth of a second.
     gc.collect()

@@ -1,6 +1,7 @@
 """What a visitor sees when something goes wrong."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +18,12 @@ def faults_told() -> Iterator[None]:
     try:
         yield
     except CaptionerError as error:
-        st.error(str(error))
+        st.error(as_it_stands(str(error)))
     except Exception:
         LOGGER.exception("The page failed")
         st.error("Something went wrong here. Please try again, perhaps with another photograph.")
+
+
+def as_it_stands(text: str) -> str:
+    """A text, with a visitor's file name in it, for places that would read it as Markdown."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-!|$:<>~&])", r"\\\1", text)

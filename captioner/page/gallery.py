@@ -2,51 +2,44 @@
 
 import streamlit as st
 
-from captioner import CaptionerError
+from captioner import Caption
 
 from .downloads import download_button, rows_file
 from .engine import Engine, Look
+from .result import is_unsure
 from .waiting import waiting
-
-COLUMNS = 4
 
 
 def show_gallery(engine: Engine, looks: list[Look]) -> Look:
     """Caption all photographs, show them, and return the one to look closer at."""
     if len(looks) == 1:
         return looks[0]
-    rows, texts = [], []
-    with waiting("Writing the captions") as tell:
-        for look in looks:
-            try:
-                caption = engine.write(look, {}, tell)
-                rows.append({"file": look.name} | caption.to_dict())
-                texts.append(caption.text)
-            except CaptionerError as error:
-                rows.append({"file": look.name, "error": str(error)})
-                texts.append(str(error))
+    captions = []
+    with waiting("Writing the caption") as tell:
+        for number, look in enumerate(looks, 1):
+            tell.step(number, len(looks))
+            captions.append(engine.write(look, {}, tell))
+    rows = [{"file": look.name} | caption.to_dict() for look, caption in zip(looks, captions, strict=True)]
     st.subheader(f"{len(looks)} photographs")
     with st.container(horizontal=True):
         download_button("All captions (CSV)", rows_file(rows, ".csv"), "captions.csv", "text/csv")
         download_button("All captions (JSONL)", rows_file(rows, ".jsonl"), "captions.jsonl", "application/jsonl")
     chosen = min(st.session_state.get("closer", 0), len(looks) - 1)
-    for first in range(0, len(looks), COLUMNS):
-        places = range(first, min(first + COLUMNS, len(looks)))
-        for column, place in zip(st.columns(COLUMNS), places, strict=False):
-            with column:
-                show_tile(looks[place], texts[place], place, chosen)
+    with st.container(horizontal=True, key="gallery"):
+        for place, (look, caption) in enumerate(zip(looks, captions, strict=True)):
+            with st.container(width=160):
+                show_tile(look, caption, place, place == chosen)
     return looks[chosen]
 
 
-def show_tile(look: Look, text: str, place: int, chosen: int) -> None:
+def show_tile(look: Look, caption: Caption, place: int, chosen: bool) -> None:
     """One photograph of the gallery."""
-    st.image(look.jpeg, width="stretch", alt=text)
-    st.write(text)
+    st.image(look.jpeg, width="stretch", alt=caption.text)
+    st.write(f"{caption.text} (unsure)" if is_unsure(caption) else caption.text)
     st.button(
-        "Shown below" if place == chosen else "Look closer",
+        f"{place + 1}: shown below" if chosen else f"{place + 1}: look closer",
         key=f"closer-{place}",
-        help=look.name,
-        disabled=place == chosen,
+        width="stretch",
         on_click=st.session_state.__setitem__,
         args=("closer", place),
     )

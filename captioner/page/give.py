@@ -7,9 +7,11 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from captioner import PHOTO_SUFFIXES, CaptionerError
+from captioner import PHOTO_SUFFIXES, PhotoError
 
-from .engine import Engine, Look
+from .engine import BusyError, Engine, Look
+from .faults import as_it_stands
+from .host import MOST_MEGABYTES, refused_uploads
 from .waiting import waiting
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -31,25 +33,29 @@ def choose_photographs(engine: Engine) -> list[Look]:
     drop, camera = st.columns([3, 1], vertical_alignment="bottom")
     with drop:
         kinds = [suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES]
-        label = "Drop photographs here, or try an example"
+        label = f"Drop photographs here, up to {MOST_AT_ONCE}, or try an example"
         files = st.file_uploader(label, kinds, accept_multiple_files=True, key=f"files-{given}")
     with camera:
-        wants_camera = st.toggle("Use the camera", key="camera")
+        wants_camera = st.toggle("Use the camera", key=f"camera-{given}")
     shot = st.camera_input("Take a picture", key=f"shot-{given}") if wants_camera else None
     example = choose_example()
-    if files:
-        take(engine, [(file.name, file.getvalue()) for file in files])
-        forget(files)
-    elif shot:
-        take(engine, [("photograph.jpg", shot.getvalue())])
-        forget([shot])
-    elif example:
-        take(engine, [(f"{example}.jpg", (EXAMPLES / f"{example}.jpg").read_bytes())])
-    if files or shot or example:
-        st.session_state.given += 1
-        st.rerun()
+    photographs = [(file.name, file.getvalue()) for file in files]
+    if shot:
+        photographs = [("photograph.jpg", shot.getvalue())]
+    if example:
+        photographs = [(f"{example}.jpg", (EXAMPLES / f"{example}.jpg").read_bytes())]
+    if photographs:
+        try:
+            take(engine, photographs)
+        except BusyError as error:
+            st.warning(str(error))
+            st.button("Try again")  # the files are still there, and each run of the page tries
+        else:
+            forget([*files, *([shot] if shot else [])])
+            st.session_state.given += 1
+            st.rerun()
     for problem in st.session_state.get("problems", []):
-        st.error(problem)
+        st.error(as_it_stands(problem))
     return st.session_state.get("looks", [])
 
 
@@ -67,7 +73,11 @@ def choose_example() -> str | None:
 
 
 def take(engine: Engine, photographs: Sequence[tuple[str, bytes]]) -> None:
-    """Look at photographs, given as names and contents, and remember them and what was wrong with others."""
+    """Look at photographs, given as names and contents, and remember them and what was wrong with others.
+
+    Raises:
+        BusyError: if too many visitors wait; then nothing is remembered.
+    """
     looks, problems = [], []
     if len(photographs) > MOST_AT_ONCE:
         problems.append(
@@ -75,16 +85,26 @@ def take(engine: Engine, photographs: Sequence[tuple[str, bytes]]) -> None:
             f"{MOST_AT_ONCE} are here. For whole folders there is the command `python -m captioner`."
         )
     with waiting("Looking at the photograph") as tell:
-        for name, data in photographs[:MOST_AT_ONCE]:
+        taken = photographs[:MOST_AT_ONCE]
+        for number, (name, data) in enumerate(taken, 1):
+            tell.step(number, len(taken))
             try:
                 looks.append(engine.look(data, name, tell))
-            except CaptionerError as error:
+            except PhotoError as error:
                 problems.append(str(error))
-    st.session_state.looks, st.session_state.problems, st.session_state.closer = looks, problems, 0
+    st.session_state.problems = problems
+    if looks:  # else what was there stays
+        st.session_state.looks, st.session_state.closer = looks, 0
 
 
 def forget(files: Sequence[UploadedFile]) -> None:
     """Free the memory that uploaded files take; nothing needs them any more."""
     context = get_script_run_ctx()
-    for file in files if context else ():
+    for file in files:
         context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+    refused = refused_uploads(context.uploaded_file_mgr, context.session_id)
+    if refused:
+        st.session_state.problems.append(
+            f"{', '.join(refused)}: not taken, since all files at once may have at most {MOST_MEGABYTES} MB. Please "
+            "drop fewer at a time."
+        )

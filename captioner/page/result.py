@@ -31,9 +31,9 @@ def show_result(engine: Engine, look: Look) -> None:
                 caption = choose_caption(best)
             candidates = engine.candidates(look, caption, tell)
         with top:
+            if is_unsure(caption):
+                st.warning("The model is unsure about this caption: read it with care.", icon="🤔")
             show_viewer(look, caption, candidates)
-            if word_mean(caption) < UNSURE:
-                st.warning("The model is unsure about this photograph: read the caption with care.", icon="🤔")
         offer_downloads(look, caption, best)
 
 
@@ -54,6 +54,11 @@ def choose_caption(best: Caption) -> Caption:
             width="stretch",
         )
     return captions[chosen]
+
+
+def is_unsure(caption: Caption) -> bool:
+    """Whether captions as unlikely as this one are measurably worse than others."""
+    return word_mean(caption) < UNSURE
 
 
 def word_mean(caption: Caption) -> float:

@@ -71,13 +71,14 @@ class Viewer {
       play: () => (this.timer ? this.stop() : this.play()),
       copy: () => this.copy(),
       read: () => this.read(),
-      previous: () => this.choose(this.inHood() - 1),
-      next: () => this.choose(this.inHood() + 1),
+      previous: () => this.go(-1),
+      next: () => this.go(1),
     }
     for (const [name, action] of Object.entries(actions)) this.find(`.${name}`).onclick = action
     this.find(".strength input").oninput = (event) => {
       this.strength = event.target.value / 100
       this.paintAll()
+      this.explain()
     }
     this.find(".read").hidden = !window.speechSynthesis
     root.onkeydown = (event) => this.walk(event)
@@ -91,9 +92,10 @@ class Viewer {
     this.key = key
     this.data = data
     this.chosen = null
-    this.find(".photo").src = data.photo
+    this.address = new URL(data.photo.replace(/^\//, ""), document.baseURI).href // where the page is, wherever that is
+    this.find(".photo").src = this.address
     this.find(".photo").alt = data.text
-    this.find(".picture").style.setProperty("--ratio", data.width / data.height)
+    this.root.style.setProperty("--ratio", data.width / data.height)
     this.find(".sentence").replaceChildren(...data.words.map((_, place) => this.wordButton(place)))
     this.find(".strip").replaceChildren(...data.words.map((_, place) => this.tile(place)))
     this.paintAll()
@@ -103,7 +105,8 @@ class Viewer {
 
   wordButton(place) {
     const { words, shown, logProbs } = this.data
-    const button = element("button", "word")
+    const attached = /^('|n't$)/.test(words[place]) // "man" and "'s" are two words of the model and one of the sentence
+    const button = element("button", attached ? "word attached" : "word")
     button.type = "button"
     button.append(element("span", "text", shown[place]), element("span", "share", percent(logProbs[place])))
     button.setAttribute("aria-label", `${words[place]}, probability ${percent(logProbs[place])}`)
@@ -123,7 +126,7 @@ class Viewer {
   thumb() {
     const thumb = element("span", "thumb")
     const photo = element("img", "")
-    photo.src = this.data.photo
+    photo.src = this.address
     photo.alt = ""
     thumb.append(photo, document.createElement("canvas"))
     return thumb
@@ -141,6 +144,7 @@ class Viewer {
 
   // Left and right go from word to word while one of them has the focus.
   walk(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key]
     const group = event.target.closest(".sentence, .strip")
     if (!step || !group) return
@@ -149,11 +153,21 @@ class Viewer {
     if (place < 0 || place >= buttons.length) return
     event.preventDefault()
     this.stop()
+    this.find(".looked").ariaLive = "off" // the focused word speaks for itself
     buttons[place].focus()
     this.choose(place)
   }
 
+  // The word before or after the one that the lesson is about.
+  go(step) {
+    const place = this.inHood() + step
+    if (place < 0 || place >= this.data.words.length) return
+    this.stop()
+    this.choose(place)
+  }
+
   play() {
+    this.find(".looked").ariaLive = "off" // it would talk without end
     this.choose(0)
     this.find(".play").textContent = "Stop"
     this.timer = setInterval(() => {
@@ -168,24 +182,32 @@ class Viewer {
   stop() {
     clearInterval(this.timer)
     this.timer = null
+    this.find(".looked").ariaLive = "polite"
     this.find(".play").textContent = "Play the walk"
   }
 
   async copy() {
+    const button = this.find(".copy")
+    const done = await this.toClipboard(this.data.text)
+    button.textContent = done ? "Copied" : "Not allowed here"
+    this.announce(done ? "Caption copied" : "The browser does not allow copying here")
+    setTimeout(() => (button.textContent = "Copy caption"), 2000)
+  }
+
+  async toClipboard(text) {
     try {
-      await navigator.clipboard.writeText(this.data.text)
+      await navigator.clipboard.writeText(text)
+      return true
     } catch {
-      // No permission in some frames, and no clipboard without https: the old way still works there.
-      const area = element("textarea", "announcement")
-      area.value = this.data.text
+      // No permission in some frames, and no clipboard without https: the old way may still work there.
+      const area = element("textarea", "announcement", text)
       this.root.append(area)
       area.select()
-      document.execCommand("copy")
+      const done = document.execCommand("copy")
       area.remove()
+      this.find(".copy").focus()
+      return done
     }
-    this.find(".copy").textContent = "Copied"
-    this.announce("Caption copied")
-    setTimeout(() => (this.find(".copy").textContent = "Copy caption"), 2000)
   }
 
   read() {
@@ -236,8 +258,9 @@ class Viewer {
     const { data } = this
     const place = this.inHood()
     const word = data.words[place]
-    this.find(".previous").disabled = place === 0
-    this.find(".next").disabled = place === data.words.length - 1
+    // Not `disabled`, which would take the focus from whoever has just pressed it.
+    this.find(".previous").ariaDisabled = String(place === 0)
+    this.find(".next").ariaDisabled = String(place === data.words.length - 1)
     this.find(".place").textContent = `Word ${place + 1} of ${data.words.length}: “${word}”`
 
     const before = place ? data.words.slice(0, place).join(" ") : "nothing yet, only the sign that a sentence starts"
@@ -270,7 +293,8 @@ function candidate(text, logProb, chosen) {
 function reason(candidates, word) {
   const rank = candidates.findIndex(([text]) => text === word)
   if (rank === 0) return "It was the likeliest."
-  return "Another word was likelier here, but the search judges whole sentences, or drew this one."
+  return `Another was likelier here, but the search weighs whole sentences, draws at random if it is to be creative, and
+    keeps its rules (length, no phrase twice).`
 }
 
 export default function ({ data, parentElement }) {

@@ -1,11 +1,11 @@
 """The caption, its words as controls, and the maps: a component that works in the browser alone."""
 
-import base64
 import functools
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime import get_instance
 
 from captioner import Caption
 from captioner.overlay import COLOURS
@@ -34,7 +34,7 @@ def viewer_data(look: Look, caption: Caption, candidates: list[list[tuple[str, f
     return {
         "key": look.key,
         "text": caption.text,
-        "photo": f"data:image/jpeg;base64,{base64.b64encode(look.jpeg).decode()}",
+        "photo": served(look.jpeg),
         "width": width,
         "height": height,
         "words": caption.words,
@@ -44,6 +44,11 @@ def viewer_data(look: Look, caption: Caption, candidates: list[list[tuple[str, f
         "palette": COLOURS.tolist(),
         "candidates": [[[word, round(value, 4)] for word, value in place] for place in candidates],
     }
+
+
+def served(jpeg: bytes) -> str:
+    """An address of this server at which the visitor's browser finds a photograph, once and not with every change."""
+    return get_instance().media_file_mgr.add(jpeg, "image/jpeg", "viewer")
 
 
 def displayed_words(caption: Caption) -> list[str]:
