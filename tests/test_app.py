@@ -258,3 +258,38 @@ def test_a_fault_is_logged_and_not_shown(page, monkeypatch, examples, caplog):
 def test_json_of_a_caption_is_complete(bundled, examples):
     row = bundled.caption(examples[0]).to_dict()
     assert set(json.loads(json.dumps(row))) == {"caption", "score", "words", "log_probs"}
+
+
+def busy_script() -> None:
+    from captioner.page.waiting import Waiting
+
+    told = Waiting("Looking at the photograph")
+    told(3)
+
+
+def progress_script() -> None:
+    from captioner.page.waiting import Waiting
+
+    told = Waiting("Looking at the photograph")
+    told(1)
+    told.step(7, 24)
+
+
+def cleared_script() -> None:
+    from captioner.page.waiting import waiting
+
+    with waiting("Looking at the photograph") as told:
+        told(0)
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (busy_script, ["The page is busy: 3 others are served before you."]),
+        (progress_script, ["Looking at the photograph 7 of 24 …"]),
+        (cleared_script, []),
+    ],
+)
+def test_a_visitor_who_waits_knows_why(script, text):
+    app = AppTest.from_function(script).run()
+    assert [html.proto.body for html in app.get("html")] == [f'<p role="status">{line}</p>' for line in text]

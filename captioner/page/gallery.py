@@ -27,7 +27,7 @@ def show_gallery(engine: Engine, looks: list[Look]) -> Look:
     chosen = min(st.session_state.get("closer", 0), len(looks) - 1)
     with st.container(horizontal=True, key="gallery"):
         for place, (look, caption) in enumerate(zip(looks, captions, strict=True)):
-            with st.container(width=160):
+            with st.container(width=150):
                 show_tile(look, caption, place, place == chosen)
     return looks[chosen]
 
