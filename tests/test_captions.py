@@ -163,3 +163,12 @@ def test_unreadable_photographs_are_named_up_to_a_share(tmp_path):
     assert [example.photo_id for example in readable_photos(examples, 1, thorough=True)[0]] == ["good"]
     with pytest.raises(DataError, match=r"2 of 4 photographs are missing or damaged, more than the tolerated 20%.*bad"):
         readable_photos(examples, 0.2)
+
+
+def test_broken_json_names_its_line_whatever_the_file_is_called(tmp_path):
+    for name, text, line in (("online.json", '{\n"images": [}', 2), ("online.jsonl", '{"captions": ["a"]}\n{', 2)):
+        path = tmp_path / name
+        path.write_text(text)
+        read = read_documents if name.endswith("l") else lambda path: read_captions(path, tmp_path)
+        with pytest.raises(DataError, match=rf"{name}, line {line}: not valid JSON"):
+            read(path)

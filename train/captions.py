@@ -81,18 +81,23 @@ def read_json(path: Path, text: str, images: Path, split: str) -> CaptionFile:
         raise DataError(f"{path}, {error}") from error
 
 
-def parse_json(text: str, where: str) -> Any:
+def parse_json(text: str, path: str, line: int = 0) -> Any:
     """What a json text holds.
 
+    Args:
+        text: a whole file, or one line of it.
+        path: what an error calls the file.
+        line: which line of the file it is, if it is one.
+
     Raises:
-        DataError: if it is none; `where` says where it came from.
+        DataError: if it is not json.
     """
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        line = f", line {error.lineno}" if "line" not in where else ""
-        raise DataError(f"{where}{line}: not valid JSON: {error.msg}.") from error
+        raise DataError(f"{path}, line {line or error.lineno}: not valid JSON: {error.msg}.") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, endless nesting
+        where = f"{path}, line {line}" if line else path
         raise DataError(f"{where}: not JSON that can be read: {error}.") from error
 
 
@@ -213,7 +218,7 @@ def read_documents(path: Path) -> list[tuple[str, ...]]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        row = parse_json(line, where)
+        row = parse_json(line, str(path), number)
         if not isinstance(row, dict):
             raise DataError(f"{where}: expected an object with fields, found {row!r:.60}.")
         captions = field(where, row, "captions", list)
