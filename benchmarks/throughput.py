@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 from captioner.captioner import BUNDLED
-from train.config import FitConfig
-from train.fit import make_loader
-from train.processes import Processes
-from train.run import Run
-from train.steps import set_schedule, train_step
+from train.learn.config import FitConfig
+from train.learn.fit import make_loader
+from train.learn.processes import Processes
+from train.learn.run import Run
+from train.learn.steps import set_schedule, train_step
 
 EXAMPLES = BUNDLED.parents[1] / "examples"
 CAPTION = "A brown dog runs through the tall green grass with a ball."

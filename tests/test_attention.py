@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from captioner import Caption, DataError
-from train.attention import (
+from train.judge.attention import (
     Instances,
     coverage,
     in_a_box,

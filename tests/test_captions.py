@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from captioner import DataError
-from train.captions import Example, read_captions, read_documents, readable_photos
+from train.data.captions import Example, read_captions, read_documents, readable_photos
 
 from .drawing import draw
 

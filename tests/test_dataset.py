@@ -3,9 +3,9 @@
 import torch
 
 from captioner.vocabulary import Vocabulary
-from train.augmentation import Augmentation
-from train.captions import Example
-from train.dataset import MIRRORED, CaptionDataset, collate, epoch_order
+from train.data.augmentation import Augmentation
+from train.data.captions import Example
+from train.data.dataset import MIRRORED, CaptionDataset, collate, epoch_order
 
 from .drawing import WORDS, draw
 

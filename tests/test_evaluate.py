@@ -11,12 +11,12 @@ from nltk.translate.bleu_score import corpus_bleu
 from captioner import DataError
 from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
 from captioner.vocabulary import tokenize
-from train import metrics
 from train.__main__ import main
-from train.attention import measure_attention, read_instances
-from train.captions import Example
-from train.evaluate import make_report, read_results, references_of, write_captions
-from train.metrics import score
+from train.data.captions import Example
+from train.judge import metrics
+from train.judge.attention import measure_attention, read_instances
+from train.judge.evaluate import make_report, read_results, references_of, write_captions
+from train.judge.metrics import score
 
 from .drawing import draw, tiny_captioner
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from captioner import DataError
-from train.dataset import MIRRORED
-from train.grids import ABANDONED_SECONDS, FolderCache, MemoryCache
+from train.data.dataset import MIRRORED
+from train.data.grids import ABANDONED_SECONDS, FolderCache, MemoryCache
 
 from .drawing import draw
 
@@ -90,7 +90,7 @@ def test_a_full_disk_ends_the_caching_and_nothing_else(keys, tmp_path, monkeypat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("train.grids.numpy.save", full)
+    monkeypatch.setattr("train.data.grids.numpy.save", full)
     assert torch.equal(cache.put(keys[0], GRID), GRID.half())
     assert "no longer written to: [Errno 28] No space left" in capsys.readouterr().out
     monkeypatch.undo()

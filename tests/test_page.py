@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
-from train.captions import Example
-from train.page import write_page
+from train.data.captions import Example
+from train.judge.page import write_page
 
 
 def test_the_page_shows_the_worst_first_and_holds_everything(tmp_path, tiny, pictures):

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from captioner.checkpoint import load_checkpoint
-from train.objective import untouched_loss
-from train.processes import Processes
+from train.learn.objective import untouched_loss
+from train.learn.processes import Processes
 
 from .drawing import drawn_data, tiny_model
 

@@ -6,9 +6,9 @@ from pycocoevalcap.cider.cider import Cider
 
 from captioner.captioner import special_ids
 from captioner.vocabulary import Vocabulary
-from train.cider import END, CiderD
-from train.objective import SelfCritical
-from train.self_critical import advantages_of, draw_captions, draw_word, rewards_of
+from train.judge.cider import END, CiderD
+from train.learn.objective import SelfCritical
+from train.learn.self_critical import advantages_of, draw_captions, draw_word, rewards_of
 
 from .drawing import WORDS, tiny_model
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-import train.fit
-import train.objective
+import train.learn.fit
+import train.learn.objective
 from captioner import Captioner, CaptionerError, DataError, SettingError
 from captioner.checkpoint import load_checkpoint
 from captioner.config import DecoderConfig
 from captioner.decoder import Decoder
 from train.__main__ import main
-from train.config import FitConfig
-from train.fit import fit
-from train.objective import cross_entropy
+from train.learn.config import FitConfig
+from train.learn.fit import fit
+from train.learn.objective import cross_entropy
 
 from .drawing import COLOURS, SHAPES, draw, drawn_data
 
@@ -79,7 +79,7 @@ def test_resuming_continues_as_if_never_interrupted(data, tmp_path, monkeypatch,
     broken = small(data, tmp_path / "broken", **settings)
     fit(whole)
 
-    real, steps = train.fit.train_step, []
+    real, steps = train.learn.fit.train_step, []
 
     def interrupted(run, batch, asked):
         steps.append(batch)
@@ -87,7 +87,7 @@ def test_resuming_continues_as_if_never_interrupted(data, tmp_path, monkeypatch,
             os.kill(os.getpid(), number)  # arrives in the midst of a batch
         return real(run, batch, asked)
 
-    monkeypatch.setattr(train.fit, "train_step", interrupted)
+    monkeypatch.setattr(train.learn.fit, "train_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(broken)
     assert len(steps) == stop_at
@@ -169,13 +169,13 @@ def test_three_stages_with_an_average_resume_as_if_never_interrupted(data, tmp_p
     assert [entry["stage"] for entry in log] == ["frozen", "fine-tuning", "self-critical"]
     assert "reward" in log[2]
 
-    real, steps = train.fit.train_step, []
+    real, steps = train.learn.fit.train_step, []
 
     def interrupted(run, batch, asked):
         steps.append(batch)
         return real(run, batch, lambda: asked() or len(steps) in (8, 14))
 
-    monkeypatch.setattr(train.fit, "train_step", interrupted)
+    monkeypatch.setattr(train.learn.fit, "train_step", interrupted)
     for attempt in range(2):  # once while fine-tuning, once in self-critical training
         with pytest.raises(KeyboardInterrupt):
             fit(broken, resume=attempt > 0)
@@ -205,7 +205,9 @@ def test_a_run_may_start_from_a_model(data, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_with_the_state_kept(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(train.objective, "cross_entropy", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(
+        train.learn.objective, "cross_entropy", lambda *_: torch.tensor(float("nan"), requires_grad=True)
+    )
     with pytest.raises(DataError, match="The loss became nan in epoch 1, batch 1"):
         fit(small(data, tmp_path))
 

@@ -15,14 +15,22 @@ from captioner.__main__ import whole_number
 from captioner.checkpoint import save_checkpoint
 from captioner.errors import CaptionerError, DataError, SettingError
 
-from .attention import measure_attention, read_instances
-from .average import average_checkpoints
-from .captions import Example, read_captions, readable_photos
-from .check import check_data
-from .config import PATHS, FitConfig
-from .evaluate import Written, check_packages, make_report, read_results, references_of, score_captions, write_captions
-from .page import write_page
-from .validate import SEARCH, validation_entry
+from .check import Source, check_data
+from .data.captions import Example, read_captions, readable_photos
+from .judge.attention import measure_attention, read_instances
+from .judge.evaluate import (
+    Written,
+    check_packages,
+    make_report,
+    read_results,
+    references_of,
+    score_captions,
+    write_captions,
+)
+from .judge.page import write_page
+from .learn.average import average_checkpoints
+from .learn.config import PATHS, FitConfig
+from .learn.validate import SEARCH, validation_entry
 
 FIT_HELP = {
     "train": "captions to train on: COCO json, Karpathy's dataset json, Flickr8k's token file, or a list of "
@@ -127,7 +135,7 @@ def recipe_of(arguments: argparse.Namespace) -> FitConfig:
 
 def run_fit(arguments: argparse.Namespace) -> None:
     """Train."""
-    from .fit import fit
+    from .learn.fit import fit
 
     best = fit(recipe_of(arguments), arguments.resume)
     if int(os.environ.get("RANK", "0")) == 0:
@@ -154,7 +162,12 @@ def run_average(arguments: argparse.Namespace) -> None:
 
 def run_check(arguments: argparse.Namespace) -> None:
     """Look at data."""
-    if not check_data(recipe_of(arguments)):
+    config = recipe_of(arguments)
+    sources = {
+        "train": Source(config.train, config.images, config.train_photos),
+        "val": Source(config.val, config.val_images or config.images, config.val_photos),
+    }
+    if not check_data(sources, config.minimum_count, config.maximum_words, config.tolerated_share):
         raise DataError("The data are not fit for training; see above.")
 
 

@@ -1,22 +1,34 @@
 """What there is to know of a data set before hours are spent on it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from captioner.errors import DataError
 from captioner.vocabulary import Vocabulary, tokenize
 
-from .captions import CaptionFile, Example, read_captions, readable_photos
-from .config import FitConfig
+from .data.captions import CaptionFile, Example, read_captions, readable_photos
 
 NAMED = 10  # rows of a kind that are listed
 
 
-def check_data(config: FitConfig) -> bool:
-    """Print what `fit` would find in the data of a recipe.
+class Source(NamedTuple):
+    """Where the captions and photographs of a split lie; `photos` names those to take, "" takes all."""
+
+    captions: str
+    images: str
+    photos: str = ""
+
+
+def check_data(sources: Mapping[str, Source], minimum_count: int, maximum_words: int, tolerated_share: float) -> bool:
+    """Print what `fit` would find in its data.
 
     Every photograph is decoded, which `fit` itself does only as it meets them.
+
+    Args:
+        sources: those of the splits "train" and "val".
+        minimum_count, maximum_words, tolerated_share: as in the recipe of `fit`.
 
     Returns:
         Whether `fit` would take them.
@@ -24,19 +36,15 @@ def check_data(config: FitConfig) -> bool:
     Raises:
         DataError: if a caption file cannot be read.
     """
-    paths = {
-        "train": (config.train, config.images, config.train_photos),
-        "val": (config.val, config.val_images or config.images, config.val_photos),
-    }
     files: dict[str, CaptionFile] = {}
-    for split, (captions, images, photos) in paths.items():
+    for split, (captions, images, photos) in sources.items():
         files[split] = read_captions(Path(captions), Path(images), split, Path(photos) if photos else None)
     sound = True
     for split, read in files.items():
-        print(f"{split}: {paths[split][0]}")
-        sound &= check_photos(read, config.tolerated_share)
-        check_captions(read.examples, config)
-    check_vocabulary(files["train"].examples, files["val"].examples, config.minimum_count)
+        print(f"{split}: {sources[split].captions}")
+        sound &= check_photos(read, tolerated_share)
+        check_captions(read.examples, maximum_words)
+    check_vocabulary(files["train"].examples, files["val"].examples, minimum_count)
     shared = {example.path for example in files["train"].examples} & {example.path for example in files["val"].examples}
     if shared:
         print(f"warning: {len(shared)} photographs are in both splits, such as {min(shared)}: scores would flatter")
@@ -57,16 +65,16 @@ def check_photos(read: CaptionFile, tolerated_share: float) -> bool:
     return True
 
 
-def check_captions(examples: Sequence[Example], config: FitConfig) -> None:
+def check_captions(examples: Sequence[Example], maximum_words: int) -> None:
     """Print how many captions there are and how long they are."""
     counts = Counter(len(example.captions) for example in examples)
     lengths = sorted(len(tokenize(caption)) for example in examples for caption in example.captions)
     each = ", ".join(f"{count} photographs with {number}" for number, count in sorted(counts.items())[:NAMED])
-    cut = sum(length > config.maximum_words for length in lengths) / len(lengths)
+    cut = sum(length > maximum_words for length in lengths) / len(lengths)
     middle, long = lengths[len(lengths) // 2], lengths[int(len(lengths) * 0.95)]
     print(f"  captions {len(lengths)}: {each}")
     print(f"  words in a caption: from {lengths[0]} to {lengths[-1]}, half have up to {middle}, 95 % up to {long}")
-    print(f"  cut at --maximum-words {config.maximum_words}: {cut:.1%}")
+    print(f"  cut at --maximum-words {maximum_words}: {cut:.1%}")
     if lengths[0] == 0:
         print(f"  warning: {lengths.count(0)} captions have no word")
 

@@ -17,7 +17,7 @@ from captioner.decoder import Decoder
 from captioner.model import CaptionModel
 from captioner.vocabulary import Vocabulary
 
-from .cider import CiderD, Words
+from ..judge.cider import CiderD, Words
 from .self_critical import advantages_of, draw_captions, rewards_of
 
 

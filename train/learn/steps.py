@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captioner.errors import DataError
 
-from .dataset import Batch
+from ..data.dataset import Batch
 from .objective import CrossEntropy
 from .run import Run
 

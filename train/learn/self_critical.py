@@ -16,7 +16,7 @@ from captioner.decoder import Decoder
 from captioner.search import SpecialIds, without_forbidden
 from captioner.vocabulary import Vocabulary
 
-from .cider import CiderD, Words
+from ..judge.cider import CiderD, Words
 
 
 def draw_captions(

@@ -14,11 +14,11 @@ from captioner.errors import DataError, SettingError
 from captioner.model import CaptionModel
 from captioner.vocabulary import Vocabulary, tokenize
 
-from .captions import Example, read_captions, read_documents, readable_photos
-from .cider import CiderD
+from ..data.captions import Example, read_captions, read_documents, readable_photos
+from ..data.dataset import CaptionDataset
+from ..data.grids import FolderCache, GridCache, MemoryCache
+from ..judge.cider import CiderD
 from .config import PATHS, FitConfig
-from .dataset import CaptionDataset
-from .grids import FolderCache, GridCache, MemoryCache
 from .objective import CrossEntropy, SelfCritical
 from .processes import Processes
 

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from captioner.errors import DataError
 
+from ..data.dataset import collate, epoch_order
+from ..judge.evaluate import check_packages
 from .config import FitConfig
-from .dataset import collate, epoch_order
-from .evaluate import check_packages
 from .interrupt import leave_interrupts_to_parent, polite_interrupts
 from .processes import Processes
 from .run import Run

@@ -7,10 +7,10 @@ from torch import Tensor
 from captioner import Captioner
 from captioner.checkpoint import model_tensors, save_checkpoint, to_half
 
-from .captions import Example
-from .evaluate import score_captions, write_captions
+from ..data.captions import Example
+from ..judge.evaluate import score_captions, write_captions
+from ..judge.metrics import Scores
 from .log import write_log
-from .metrics import Scores
 from .run import Run
 
 CHOSEN_BY = "CIDEr-D"

@@ -14,7 +14,7 @@ from captioner.config import (
 )
 from captioner.encoder import default_statistics
 
-from .augmentation import Augmentation
+from ..data.augmentation import Augmentation
 
 PATHS = (
     *("train", "val", "images", "val_images", "train_photos", "val_photos", "output"),

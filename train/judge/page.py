@@ -17,7 +17,7 @@ from captioner import Caption
 from captioner.errors import PhotoError
 from captioner.photo import open_photo
 
-from .captions import Example
+from ..data.captions import Example
 
 SIDE = 320  # pixels of a photograph's longer side
 

@@ -15,7 +15,7 @@ from captioner import Caption, Captioner
 from captioner.errors import DataError, PhotoError, SettingError
 from captioner.vocabulary import tokenize
 
-from .captions import Example, parse_json
+from ..data.captions import Example, parse_json
 from .metrics import Scores, Texts, score
 
 Encode = Callable[[Captioner, Example], Tensor]

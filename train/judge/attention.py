@@ -19,8 +19,8 @@ import numpy
 from captioner import Caption
 from captioner.errors import DataError
 
-from .captions import entries, parse_json
-from .captions import field as read_field
+from ..data.captions import entries, parse_json
+from ..data.captions import field as read_field
 
 # Steps a side into which a cell is divided to see how much of it a box covers.
 FINENESS = 32

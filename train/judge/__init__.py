@@ -1,0 +1,1 @@
+"""Metrics, evaluation, attention correctness, and the page of examples."""
