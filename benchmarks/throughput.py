@@ -51,16 +51,17 @@ def measure(captions: Path, stage: str, precision: str, batches: int) -> float:
     )
     processes = Processes.join()
     run = Run(config, processes)
-    run.model.train()
-    run.model.encoder.eval()
+    learner = run.learner
+    learner.model.train()
+    learner.model.encoder.eval()
     count, seconds = 0, 0.0
     for epoch in range(2):
-        run.dataset.known = run.cache.known()
-        loader, _ = make_loader(run)
+        run.material.dataset.known = learner.cache.known()
+        loader, _ = make_loader(run.material, run.progress, run.config, processes)
         start = time.perf_counter()
         for batch in loader:
-            set_schedule(run, batches)
-            train_step(run, batch, lambda: False)
+            set_schedule(learner, run.progress, batches)
+            train_step(learner, run.progress, batch, lambda: False)
             count += epoch * batch.captions.size(0) * batch.captions.size(1)
         seconds = time.perf_counter() - start
     (total,) = processes.sum(count)

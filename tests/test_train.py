@@ -81,11 +81,11 @@ def test_resuming_continues_as_if_never_interrupted(data, tmp_path, monkeypatch,
 
     real, steps = train.learn.fit.train_step, []
 
-    def interrupted(run, batch, asked):
+    def interrupted(learner, progress, batch, asked):
         steps.append(batch)
         if len(steps) == stop_at:
             os.kill(os.getpid(), number)  # arrives in the midst of a batch
-        return real(run, batch, asked)
+        return real(learner, progress, batch, asked)
 
     monkeypatch.setattr(train.learn.fit, "train_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -171,9 +171,9 @@ def test_three_stages_with_an_average_resume_as_if_never_interrupted(data, tmp_p
 
     real, steps = train.learn.fit.train_step, []
 
-    def interrupted(run, batch, asked):
+    def interrupted(learner, progress, batch, asked):
         steps.append(batch)
-        return real(run, batch, lambda: asked() or len(steps) in (8, 14))
+        return real(learner, progress, batch, lambda: asked() or len(steps) in (8, 14))
 
     monkeypatch.setattr(train.learn.fit, "train_step", interrupted)
     for attempt in range(2):  # once while fine-tuning, once in self-critical training

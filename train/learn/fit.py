@@ -14,22 +14,25 @@ from ..data.dataset import collate, epoch_order
 from ..judge.evaluate import check_packages
 from .config import FitConfig
 from .interrupt import leave_interrupts_to_parent, polite_interrupts
+from .material import Material
 from .processes import Processes
+from .progress import Progress
 from .run import Run
 from .steps import set_schedule, train_step
 from .validate import validate
 
 
-def make_loader(run: Run) -> tuple[DataLoader, int]:
+def make_loader(
+    material: Material, progress: Progress, config: FitConfig, processes: Processes
+) -> tuple[DataLoader, int]:
     """This process's shares of the epoch's remaining batches, and how many batches a whole epoch has."""
-    config, progress = run.config, run.progress
-    batches = epoch_order(len(run.examples), config.batch_size, config.seed, progress.epoch)
+    batches = epoch_order(len(material.examples), config.batch_size, config.seed, progress.epoch)
     loader = DataLoader(
-        run.dataset,
-        batch_sampler=[run.processes.share(batch) for batch in batches[progress.batch :]],
+        material.dataset,
+        batch_sampler=[processes.share(batch) for batch in batches[progress.batch :]],
         collate_fn=collate,
         num_workers=config.workers,
-        pin_memory=run.device.type == "cuda",
+        pin_memory=processes.device.type == "cuda",
         # Its own, or each start of a loader, and so each resumption, would take from the random numbers of dropout.
         generator=torch.Generator().manual_seed(config.seed),
         worker_init_fn=leave_interrupts_to_parent,
@@ -43,22 +46,23 @@ def train_one_epoch(run: Run, interrupted: Callable[[], bool]) -> bool:
     Returns:
         Whether to stop, since a process was interrupted.
     """
-    config, progress, stage = run.config, run.progress, run.stage
-    run.model.train()
+    config, progress, learner, dataset = run.config, run.progress, run.learner, run.material.dataset
+    stage = learner.stage
+    learner.model.train()
     # Batch normalisation keeps the statistics of its pretraining; only unpretrained encoders learn their own.
-    run.model.encoder.train(stage.trains_encoder and config.encoder_weights == "none")
-    run.dataset.epoch = progress.epoch
-    run.dataset.augmentation = config.augmentation(stage)
-    run.dataset.known = run.cache.known()
-    loader, batches = make_loader(run)
+    learner.model.encoder.train(stage.trains_encoder and config.encoder_weights == "none")
+    dataset.epoch = progress.epoch
+    dataset.augmentation = config.augmentation(stage)
+    dataset.known = learner.cache.known()
+    loader, batches = make_loader(run.material, progress, config, run.processes)
     name = f"epoch {progress.epoch + 1}/{config.total_epochs}, {stage.name}"
     saved = clock = time.monotonic()
     stop = False
     with tqdm(loader, name, batches, initial=progress.batch, unit="batch", disable=not run.processes.first) as bar:
         for batch in bar:
-            set_schedule(run, batches)
+            set_schedule(learner, progress, batches)
             tell_unreadable(run, batch.errors, bar)
-            value, stop = train_step(run, batch, interrupted)
+            value, stop = train_step(learner, progress, batch, interrupted)
             progress.loss_sum += value
             progress.loss_count += 1
             shown = f"{progress.loss_sum / progress.loss_count:.3f}"
@@ -91,9 +95,9 @@ def tell_unreadable(run: Run, errors: list[str], bar: tqdm) -> None:
                 bar.write(f"photograph left out: {error}")
             run.progress.unreadable = sorted({*run.progress.unreadable, error})
     count = len(run.progress.unreadable)
-    if count > run.config.tolerated_share * len(run.examples):
+    if count > run.config.tolerated_share * len(run.material.examples):
         raise DataError(
-            f"{count} of {len(run.examples)} photographs turned out damaged, more than the tolerated "
+            f"{count} of {len(run.material.examples)} photographs turned out damaged, more than the tolerated "
             f"{run.config.tolerated_share:.0%}. `python -m train check` finds them all; --tolerated-share allows more."
         )
 
@@ -130,11 +134,11 @@ def fit(config: FitConfig, resume: bool = False) -> Path:
 
 def fit_together(run: Run) -> Path:
     """Train until the last epoch or an interruption."""
-    size = sum(parameter.numel() for parameter in run.model.parameters())
+    size = sum(parameter.numel() for parameter in run.learner.model.parameters())
     run.processes.say(
-        f"{len(run.examples)} photographs to train on, {len(run.val_examples)} to validate on, "
-        f"{len(run.vocabulary)} words, {size / 1e6:.1f} million parameters, "
-        f"{run.processes.count} x {run.device.type}."
+        f"{len(run.material.examples)} photographs to train on, {len(run.material.val_examples)} to validate on, "
+        f"{len(run.material.vocabulary)} words, {size / 1e6:.1f} million parameters, "
+        f"{run.processes.count} x {run.processes.device.type}."
     )
     with polite_interrupts() as interrupted:
         while run.progress.epoch < run.config.total_epochs:
@@ -146,6 +150,6 @@ def fit_together(run: Run) -> Path:
             validate(run)
             run.progress.next_epoch()
             run.save()
-            if run.config.stage_at(run.progress.epoch)[0] != run.stage:
-                run.enter_stage()
+            if run.config.stage_at(run.progress.epoch)[0] != run.learner.stage:
+                run.learner.enter_stage(run.progress)
     return run.output / "best.safetensors"

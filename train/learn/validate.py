@@ -24,19 +24,20 @@ def validate(run: Run) -> None:
     process captions its share.
     """
     # Statistics of batch normalisation are each process's own until then; rank 0's are those that are stored.
-    run.processes.broadcast_buffers(run.best_weights)
-    checkpoint = run.checkpoint(to_half(model_tensors(run.best_weights)))
-    captioner = Captioner(checkpoint.build(), run.vocabulary, str(run.device))
+    run.processes.broadcast_buffers(run.learner.best_weights)
+    checkpoint = run.checkpoint(to_half(model_tensors(run.learner.best_weights)))
+    cache = run.learner.cache
+    captioner = Captioner(checkpoint.build(), run.material.vocabulary, str(run.processes.device))
 
     def encode(captioner: Captioner, example: Example) -> Tensor:
-        if run.stage.trains_encoder:
+        if run.learner.stage.trains_encoder:
             return captioner.encode([example.path])
         key = str(example.path)
-        if key in run.cache:
-            return run.cache.get(key)[None].float()
-        return run.cache.put(key, captioner.encode([example.path])[0])[None].float()
+        if key in cache:
+            return cache.get(key)[None].float()
+        return cache.put(key, captioner.encode([example.path])[0])[None].float()
 
-    mine = run.processes.share(run.val_examples)
+    mine = run.processes.share(run.material.val_examples)
     written = write_captions(captioner, mine, encode=encode, progress=run.processes.first, **SEARCH)
     captions: dict[int | str, str] = {}
     for part, errors in run.processes.gather((written.texts, written.errors)):
@@ -55,19 +56,19 @@ def validation_entry(scores: Scores, captions: dict[int | str, str]) -> dict[str
 
 def keep(run: Run, captions: dict[int | str, str]) -> None:
     """Score captions, add them to the log, and store the model if none before was better."""
-    scores = score_captions(run.val_examples, captions, java=False)
+    scores = score_captions(run.material.val_examples, captions, java=False)
     progress = run.progress
-    shown = "reward" if run.stage.self_critical else "loss"
+    shown = "reward" if run.learner.stage.self_critical else "loss"
     entry: dict[str, Any] = {
         "epoch": progress.epoch + 1,
-        "stage": run.stage.name,
+        "stage": run.learner.stage.name,
         "step": progress.step,
         shown: round(progress.loss_sum / max(progress.loss_count, 1), 4),
         "minutes": round(progress.seconds / 60, 1),
         **validation_entry(scores, captions),
     }
     if scores.values[CHOSEN_BY] > progress.best:
-        checkpoint = run.checkpoint(to_half(model_tensors(run.best_weights)))
+        checkpoint = run.checkpoint(to_half(model_tensors(run.learner.best_weights)))
         checkpoint.scores = entry | SEARCH
         save_checkpoint(checkpoint, run.output / "best.safetensors")
         progress.best = scores.values[CHOSEN_BY]
