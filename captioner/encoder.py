@@ -156,14 +156,35 @@ class Encoder(nn.Module):
         normalised = (photos.to(self.mean.dtype) - self.mean) / self.std  # (B, 3, S, S)
         return self.graph(normalised.contiguous(memory_format=torch.channels_last))["grid"]  # (B, C, H, W)
 
+    def freeze_through(self, layer: str) -> None:
+        """Let the layers up to and with this one keep their weights in training, which then need no gradient.
+
+        The first layers know edges and colours, which all photographs have in common, and cost the most.
+
+        Raises:
+            SettingError: if there is no such layer.
+        """
+        names = [name for name, _ in self.graph.named_parameters()]
+        within = [place for place, name in enumerate(names) if name.startswith(f"{layer}.")]
+        if not within:
+            parts = dict.fromkeys(name.split(".")[0] for name in names)
+            raise SettingError(
+                f"Encoder {self.config.name!r} has no layer {layer!r}. Its parts are {', '.join(parts)}."
+            )
+        for name in names[: within[-1] + 1]:
+            self.graph.get_parameter(name).requires_grad_(False)
+
     @torch.no_grad()
-    def grid_shape(self) -> tuple[int, int, int]:
+    def grid_shape(self, image_size: int = 0) -> tuple[int, int, int]:
         """Channels, height and width of the grid, measured on an empty photograph.
+
+        Args:
+            image_size: its pixels a side, if not those of the configuration.
 
         Raises:
             SettingError: if the photograph is too small for the network, or the layer's output is no grid.
         """
-        side, training = self.config.image_size, self.training
+        side, training = image_size or self.config.image_size, self.training
         empty = torch.zeros(1, 3, side, side, device=next(self.graph.parameters()).device)
         try:
             grid = self.graph.eval()(empty)["grid"]

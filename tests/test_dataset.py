@@ -1,5 +1,8 @@
 """Batches of photographs with captions."""
 
+import random
+
+import pytest
 import torch
 
 from captioner.vocabulary import Vocabulary
@@ -82,17 +85,29 @@ def test_what_is_known_is_not_read(tmp_path):
     assert seen == {path, path + MIRRORED}
 
 
-def test_cropping_and_jitter_vary_the_photograph_and_keep_its_size(tmp_path):
-    data = dataset(tmp_path, ("a dog",), augmentation=Augmentation(crop=0.3, jitter=0.3))
+@pytest.mark.parametrize("settings", [{"crop": 0.3, "jitter": 0.3}, {"operations": 2}, {"erase": 1.0}])
+def test_augmentation_varies_the_photograph_and_keeps_its_size(tmp_path, settings):
+    data = dataset(tmp_path, ("a dog",), augmentation=Augmentation(**settings))
     plain = dataset(tmp_path, ("a dog",))[0].pixels
     shots = []
     for epoch in range(3):
         data.epoch = epoch
         shots.append(data[0].pixels)
         assert shots[-1].shape == plain.shape
-        assert not torch.equal(shots[-1], plain)
+        before = torch.get_rng_state()
         assert torch.equal(shots[-1], data[0].pixels)  # the same again in the same epoch
+        assert torch.equal(torch.get_rng_state(), before)  # the random numbers of training are not touched
     assert not torch.equal(shots[0], shots[1])
+    assert not all(torch.equal(shot, plain) for shot in shots)
+
+
+def test_erasing_paints_one_part_grey(tmp_path):
+    data = dataset(tmp_path, ("a dog",), augmentation=Augmentation(erase=1.0))
+    plain = dataset(tmp_path, ("a dog",))[0].pixels
+    changed = (data[0].pixels != plain).any(0)
+    assert 0.01 <= changed.float().mean() <= 0.2
+    photo = draw("red", "circle")
+    assert Augmentation(erase=0.0).draw(random.Random(1)).apply(photo) is photo
 
 
 def test_a_photograph_may_stand_twice_in_a_batch(tmp_path):

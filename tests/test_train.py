@@ -18,6 +18,7 @@ from captioner.decoder import Decoder
 from train.__main__ import main
 from train.learn.config import FitConfig
 from train.learn.fit import fit
+from train.learn.learner import new_model
 from train.learn.objective import cross_entropy
 
 from .drawing import COLOURS, SHAPES, draw, drawn_data
@@ -204,6 +205,29 @@ def test_a_run_may_start_from_a_model(data, tmp_path):
     assert fit(again, resume=True) == tmp_path / "second" / "best.safetensors"
 
 
+def test_the_encoder_may_learn_in_part_and_from_smaller_photographs(data, tmp_path, monkeypatch):
+    sizes = []
+    real = train.learn.fit.train_step
+
+    def watched(learner, progress, batch, asked):
+        sizes.append(batch.pixels.size(-1))
+        return real(learner, progress, batch, asked)
+
+    monkeypatch.setattr(train.learn.fit, "train_step", watched)
+    settings = {"encoder": "squeezenet1_1", "encoder_layer": "", "freeze_through": "features.5", "erase": 0.5}
+    recipe = small(data, tmp_path, training_image_size=48, randaugment=1, **settings)
+    checkpoint = load_checkpoint(fit(replace(recipe, epochs=0)))
+    assert set(sizes) == {48}
+    assert checkpoint.config.encoder.image_size == 64
+    torch.manual_seed(0)  # as the run began
+    before = new_model(recipe, len(checkpoint.vocabulary)).state_dict()
+    changed = {
+        name for name, value in checkpoint.tensors.items() if not torch.allclose(value.float(), before[name], atol=1e-3)
+    }
+    assert any(name.startswith("encoder.graph.features.7.") for name in changed)
+    assert not any(name.startswith(f"encoder.graph.features.{place}.") for name in changed for place in range(6))
+
+
 def test_a_loss_that_is_no_number_stops_with_the_state_kept(data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         train.learn.objective, "cross_entropy", lambda *_: torch.tensor(float("nan"), requires_grad=True)
@@ -273,6 +297,11 @@ def test_the_command(data, tmp_path, capsys):
         ({"self_critical_epochs": 1, "epochs": 0, "fine_tune_epochs": 0, "document_frequencies": "no.json"}, "no.json"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"cell": "transformer"}, "Unknown cell 'transformer'"),
+        ({"freeze_through": "layer9"}, "has no layer 'layer9'. Its parts are .*layer1"),
+        (
+            {"encoder": "inception_v3", "encoder_layer": "", "image_size": 80, "training_image_size": 40},
+            "40 pixels a side",
+        ),
     ],
 )
 def test_wrong_settings_are_told(data, tmp_path, settings, message):

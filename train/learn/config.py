@@ -102,6 +102,10 @@ class FitConfig:
     flip: bool = False
     crop: float = 0.0
     jitter: float = 0.0
+    randaugment: int = 0
+    erase: float = 0.0
+    training_image_size: int = 0
+    freeze_through: str = ""
     precision: str = "bf16"
     device: str = "auto"
     workers: int = 0
@@ -127,6 +131,9 @@ class FitConfig:
         check_range(self, "clip save_minutes", 1e-6, 10**6)
         check_range(self, "label_smoothing crop jitter", 0, 0.99)
         check_range(self, "average", 0, 0.999999)
+        check_range(self, "randaugment", 0, 10, whole=True)
+        check_range(self, "erase", 0, 1)
+        check_range(self, "training_image_size", 0, 2048, whole=True)
         check_range(self, "seed", 0, 2**63 - 1, whole=True)
         check(
             self.sharpen_attention == 1 or bool(self.start_from),
@@ -192,7 +199,17 @@ class FitConfig:
 
     def augmentation(self, stage: Stage) -> Augmentation:
         """How photographs are varied; for a frozen encoder only mirrored, so that grids can be kept."""
-        return Augmentation(self.flip, self.crop, self.jitter) if stage.trains_encoder else Augmentation(self.flip)
+        if not stage.trains_encoder:
+            return Augmentation(self.flip)
+        return Augmentation(self.flip, self.crop, self.jitter, self.randaugment, self.erase)
+
+    def size_in(self, stage: Stage) -> int:
+        """Pixels a side of training photographs, which may be fewer while the encoder learns.
+
+        A network trained on smaller, cropped photographs sees things about as large as later on whole, larger
+        ones, and trains in less time (Touvron et al. 2019, arXiv:1906.06423).
+        """
+        return self.training_image_size if stage.trains_encoder and self.training_image_size else self.image_size
 
     def encoder_config(self) -> EncoderConfig:
         """The encoder's part; batch normalisation is folded away unless it has yet to be learnt."""

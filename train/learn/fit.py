@@ -53,6 +53,7 @@ def train_one_epoch(run: Run, interrupted: Callable[[], bool]) -> bool:
     learner.model.encoder.train(stage.trains_encoder and config.encoder_weights == "none")
     dataset.epoch = progress.epoch
     dataset.augmentation = config.augmentation(stage)
+    dataset.image_size = config.size_in(stage)
     dataset.known = learner.cache.known()
     loader, batches = make_loader(run.material, progress, config, run.processes)
     name = f"epoch {progress.epoch + 1}/{config.total_epochs}, {stage.name}"

@@ -32,6 +32,9 @@ class Learner:
         model: what learns; moved to the processes' device.
         material: what from.
         processes: this process's place among those of the run.
+
+    Raises:
+        SettingError: if the recipe asks of the encoder what it cannot do.
     """
 
     def __init__(self, config: FitConfig, model: CaptionModel, material: Material, processes: Processes):
@@ -41,6 +44,11 @@ class Learner:
         self.device = processes.device
         self.model = model.to(self.device)
         self.average = make_average(self.model, config.average)
+        # Told here rather than after the hours of an earlier stage.
+        if config.training_image_size:
+            self.model.encoder.grid_shape(config.training_image_size)
+        if config.freeze_through:
+            self.model.encoder.freeze_through(config.freeze_through)
 
     def enter_stage(self, progress: Progress) -> None:
         """Prepare what the current stage needs.
@@ -51,6 +59,8 @@ class Learner:
         if self.average and not self.has_begun(progress) and progress.epoch > 0:
             copy_weights(self.average.module, self.model)
         self.model.encoder.requires_grad_(self.stage.trains_encoder)
+        if self.stage.trains_encoder and self.config.freeze_through:
+            self.model.encoder.freeze_through(self.config.freeze_through)
         self.objective = self._make_objective()
         self.synchronised = self.processes.synchronised(self.objective)
         self.optimizer = make_optimizer(self.model, self.config)
