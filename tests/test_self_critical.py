@@ -40,6 +40,19 @@ def test_an_end_is_rewarded_and_its_absence_is_not():
     assert rewards[0, 0] > rewards[0, 1] > 0
 
 
+def test_what_fits_every_photograph_earns_less_than_what_fits_one():
+    vocabulary = Vocabulary(WORDS)
+    cider = CiderD(CORPUS)
+    ids = torch.tensor([[vocabulary.encode(["on", "white"])[1:]], [vocabulary.encode(["red", "circle"])[1:]]])
+    plain = rewards_of(ids, CORPUS[:2], cider, vocabulary)
+    less = rewards_of(ids, CORPUS[:2], cider, vocabulary, discrimination=0.5)
+    # "on white" fits captions of both photographs, "red circle" in those of one.
+    rivals = [cider.compare(cider.weigh(["on", "white"]), [cider.weigh(human) for human in CORPUS[1]]), 0.0]
+    rivals[1] = cider.compare(cider.weigh(["red", "circle"]), [cider.weigh(human) for human in CORPUS[0]])
+    assert torch.allclose(plain - less, 0.5 * torch.tensor(rivals)[:, None])
+    assert rivals[0] > rivals[1]
+
+
 def test_words_are_drawn_as_often_as_they_are_likely():
     torch.manual_seed(0)
     probabilities = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0])

@@ -59,6 +59,7 @@ FIT_HELP = {
     "accumulate": "parts that a process divides its share of a batch into, to save memory",
     "captions_per_photo": "human captions of a photograph in a batch; in self-critical training, captions drawn",
     "self_critical_encoder_learning_rate": "0 keeps the encoder frozen in self-critical training",
+    "discrimination": "how much of the CIDEr-D against the likeliest other photograph the reward takes away",
     "document_frequencies": "caption file whose word frequencies the reward uses (default: the training captions)",
     "sharpen_attention": "factor for the attention scores of the model that --start-from names",
     "scheduled_sampling": "share of words read that the model drew itself, reached at the end of cross-entropy",

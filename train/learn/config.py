@@ -90,6 +90,7 @@ class FitConfig:
     encoder_learning_rate: float = 5e-5
     self_critical_learning_rate: float = 5e-5
     self_critical_encoder_learning_rate: float = 0.0
+    discrimination: float = 0.0
     document_frequencies: str = ""
     sharpen_attention: float = 1.0
     scheduled_sampling: float = 0.0
@@ -143,6 +144,11 @@ class FitConfig:
             not self.document_frequencies or self.self_critical_epochs > 0,
             "document_frequencies belong to self-critical training, but self_critical_epochs is 0.",
         )
+        check(
+            not self.discrimination or self.self_critical_epochs > 0,
+            "discrimination belongs to self-critical training, but self_critical_epochs is 0.",
+        )
+        check_range(self, "discrimination", 0, 100)
         check_range(self, "sharpen_attention", 0.01, 100)
         check_range(self, "scheduled_sampling tolerated_share", 0, 1)
 

@@ -77,7 +77,8 @@ class Learner:
         if not self.stage.self_critical:
             return CrossEntropy(self.model, config.label_smoothing, config.doubly_stochastic)
         cider = CiderD([tokenize(caption) for caption in captions] for captions in material.documents)
-        return SelfCritical(self.model, material.vocabulary, cider, config.captions_per_photo, config.maximum_words)
+        draws = config.captions_per_photo, config.maximum_words
+        return SelfCritical(self.model, material.vocabulary, cider, *draws, config.discrimination)
 
     def _make_cache(self) -> GridCache:
         """A place for the grids of the encoder as it is now."""

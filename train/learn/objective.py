@@ -76,7 +76,7 @@ class CrossEntropy(nn.Module):
 
 
 class SelfCritical(nn.Module):
-    """Minus the expected CIDEr-D of drawn captions, per caption (see `self_critical.py`).
+    """Minus the expected reward of drawn captions, per caption (see `self_critical.py`).
 
     Args:
         model: what learns.
@@ -84,9 +84,18 @@ class SelfCritical(nn.Module):
         cider: the reward.
         captions: how many to draw of each photograph, at least 2.
         maximum_words: where unfinished captions stop.
+        discrimination: as in `rewards_of`.
     """
 
-    def __init__(self, model: CaptionModel, vocabulary: Vocabulary, cider: CiderD, captions: int, maximum_words: int):
+    def __init__(
+        self,
+        model: CaptionModel,
+        vocabulary: Vocabulary,
+        cider: CiderD,
+        captions: int,
+        maximum_words: int,
+        discrimination: float = 0.0,
+    ):
         super().__init__()
         self.model = model
         self.vocabulary = vocabulary
@@ -94,6 +103,7 @@ class SelfCritical(nn.Module):
         self.cider = cider
         self.captions = captions
         self.maximum_words = maximum_words
+        self.discrimination = discrimination
 
     def forward(
         self,
@@ -112,7 +122,7 @@ class SelfCritical(nn.Module):
             return untouched_loss(self.model)
         grid = grid_of(self.model, seen)
         ids, log_probs = draw_captions(self.model.decoder, grid, self.captions, self.special, self.maximum_words)
-        rewards = rewards_of(ids, references, self.cider, self.vocabulary).to(grid.device)
+        rewards = rewards_of(ids, references, self.cider, self.vocabulary, self.discrimination).to(grid.device)
         loss = -(advantages_of(rewards)[..., None] * log_probs).sum()
         return loss, rewards.sum()
 

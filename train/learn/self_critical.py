@@ -60,13 +60,38 @@ def draw_word(log_probs: Tensor) -> Tensor:
     return words.clamp(max=log_probs.size(-1) - 1)  # against rounding at the upper end
 
 
-def rewards_of(ids: Tensor, references: Sequence[Sequence[Words]], cider: CiderD, vocabulary: Vocabulary) -> Tensor:
-    """CIDEr-D, float32 (B, K), of drawn captions, int64 (B, K, T), against the human captions of B photographs."""
+def rewards_of(
+    ids: Tensor,
+    references: Sequence[Sequence[Words]],
+    cider: CiderD,
+    vocabulary: Vocabulary,
+    discrimination: float = 0.0,
+) -> Tensor:
+    """CIDEr-D of drawn captions against the human captions of their photograph, less what any photograph would give.
+
+    What common phrases win everywhere tells no photograph from another. So the share `discrimination` of the CIDEr-D
+    against that other photograph of the batch which the caption fits best is taken away, after the idea of Luo et
+    al. 2018, "Discriminability objective for training descriptive captions" (arXiv:1803.04376), where a network
+    trained to match photographs and sentences judges; here the human captions do.
+
+    Args:
+        ids: int64 (B, K, T).
+        references: the human captions of B photographs, as words.
+        cider: the measure.
+        vocabulary: words of the ids.
+        discrimination: 0 for CIDEr-D alone.
+
+    Returns:
+        float32 (B, K).
+    """
+    weights = [[cider.weigh(human) for human in humans] for humans in references]
     rewards = []
-    for drawn, humans in zip(ids.tolist(), references, strict=True):
-        weights = [cider.weigh(human) for human in humans]
-        candidates = (cider.weigh(vocabulary.decode(row), vocabulary.end in row) for row in drawn)
-        rewards.append([cider.compare(candidate, weights) for candidate in candidates])
+    for photo, drawn in enumerate(ids.tolist()):
+        others = weights[:photo] + weights[photo + 1 :] if discrimination else []
+        for row in drawn:
+            candidate = cider.weigh(vocabulary.decode(row), vocabulary.end in row)
+            rival = max((cider.compare(candidate, humans) for humans in others), default=0.0)
+            rewards.append(cider.compare(candidate, weights[photo]) - discrimination * rival)
     return torch.tensor(rewards, dtype=torch.float32).view(ids.shape[:2])
 
 
