@@ -9,13 +9,14 @@ from typing import Any
 import numpy
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import SearchConfig
 from .errors import SettingError
 from .model import CaptionModel
 from .photo import PhotoSource, open_photo, photo_to_tensor
+from .rerank import by_agreement
 from .search import Hypothesis, SpecialIds, search, without_forbidden
 from .vocabulary import Vocabulary, join_words
 
@@ -127,6 +128,8 @@ class Captioner:
         """
         config = SearchConfig.of(settings)
         found = search(self.model.decoder, grid.to(self.device), self._special, config)
+        if config.rerank:
+            found = self._rerank(found, config.rerank)
         return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
 
     @torch.inference_mode()
@@ -142,16 +145,45 @@ class Captioner:
             For each word, and last for the end, the likeliest words with their natural log-probabilities, likeliest
             first; the end of the sentence is the word "".
         """
-        ids = self.vocabulary.encode(words)
-        read = torch.tensor(ids[:-1], device=self.device).view(1, 1, -1)
-        hidden, _ = self.model.decoder(grid.to(self.device), read)
-        scores = without_forbidden(self.model.decoder.predict(hidden[0]).float(), self._special)  # (1, T + 1, V)
-        log_probs, likeliest = scores[0].topk(min(count, scores.size(-1)))
+        read = torch.tensor([self.vocabulary.encode(words)[:-1]], device=self.device)
+        scores = self._read(grid, read)[0]  # (T + 1, V)
+        log_probs, likeliest = scores.topk(min(count, scores.size(-1)))
         names = {self.vocabulary.end: ""}
         return [
             [(names.get(index, self.vocabulary.words[index]), value) for index, value in zip(*place, strict=True)]
             for place in zip(likeliest.tolist(), log_probs.tolist(), strict=True)
         ]
+
+    def _read(self, grid: Tensor, ids: Tensor) -> Tensor:
+        """Log-probabilities (N, T, V) of what follows each word of N sentences, int64 (N, T), of a photograph.
+
+        `grid` is the one photograph's, (1, C, H, W).
+        """
+        hidden, _ = self.model.decoder(grid.to(self.device), ids[None])
+        return without_forbidden(self.model.decoder.predict(hidden[0]).float(), self._special)
+
+    @torch.inference_mode()
+    def _rerank(self, found: list[list[Hypothesis]], strength: float) -> list[list[Hypothesis]]:
+        """The hypotheses of each photograph in the order in which to prefer them (see `rerank.py`)."""
+        priors = iter(self._priors([hypothesis.ids for hypotheses in found for hypothesis in hypotheses]))
+        reranked = []
+        for hypotheses in found:
+            sentences = [hypothesis.ids for hypothesis in hypotheses]
+            log_probs = [hypothesis.log_prob for hypothesis in hypotheses]
+            own = [next(priors) for _ in hypotheses]
+            reranked.append([hypotheses[place] for place in by_agreement(sentences, log_probs, own, strength)])
+        return reranked
+
+    def _priors(self, sentences: list[list[int]]) -> list[float]:
+        """Log-probability of each sentence of the typical photograph; all alike if the model does not know it."""
+        if not self.config.typical:
+            return [0.0] * len(sentences)
+        start, end = self._special.start, self._special.end
+        whole = [torch.tensor([start, *ids, end]) for ids in sentences]
+        ids = nn.utils.rnn.pad_sequence(whole, batch_first=True).to(self.device)  # (N, T + 1), 0 after the end
+        targets = ids[:, 1:]
+        log_probs = self._read(self.model.typical_grid[None], ids[:, :-1]).gather(2, targets[..., None]).squeeze(2)
+        return log_probs.where(targets != 0, 0.0).sum(1).tolist()
 
     def _to_caption(self, hypotheses: list[Hypothesis], grid_size: tuple[int, int], alternatives: int) -> Caption:
         """The best hypothesis as a caption, the others as its alternatives."""
@@ -166,7 +198,7 @@ class Captioner:
                     "log_probs": tuple(hypothesis.log_probs),
                     "attention": hypothesis.attention.float().view(-1, *grid_size).numpy(),
                     "score": hypothesis.score,
-                    "log_prob": sum(hypothesis.log_probs) + hypothesis.end_log_prob,
+                    "log_prob": hypothesis.log_prob,
                 }
         best, *others = distinct.values()
         return Caption(**best, alternatives=tuple(Caption(**other) for other in others[:alternatives]))

@@ -82,10 +82,14 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class CaptionerConfig:
-    """A whole model: encoder and decoder."""
+    """A whole model: encoder and decoder, and whether it knows the typical photograph, for reranking."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    typical: bool = False
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.typical, bool), f"typical must be true or false, not {self.typical!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """A nested dictionary of plain values, for a checkpoint's header."""
@@ -99,7 +103,8 @@ class CaptionerConfig:
             SettingError: if a setting is unknown, missing its section, or out of range.
         """
         try:
-            return cls(EncoderConfig(**values["encoder"]), DecoderConfig(**values["decoder"]))
+            encoder, decoder = EncoderConfig(**values["encoder"]), DecoderConfig(**values["decoder"])
+            return cls(encoder, decoder, values.get("typical", False))
         except (KeyError, TypeError, ValueError) as error:
             raise SettingError(f"The configuration cannot be read: {error}.") from error
 
@@ -113,6 +118,9 @@ class SearchConfig:
     `length_penalty`: a sentence's score is its log-probability divided by (number of its words + 1) to
     this power; 0 does not normalise, 1 takes the mean. `block_ngram` forbids a phrase of so many words to
     stand twice (0 allows it). Lengths are in words. `alternatives`: how many other captions to return at most.
+    `rerank`: of the sentences found, prefer the one that agrees most with all of them, each weighing as much as it
+    is probable, and the less the more it suits any photograph; this is how much the latter counts. 0 prefers the
+    best score.
     """
 
     method: str = "beam"
@@ -125,6 +133,7 @@ class SearchConfig:
     top_p: float = 0.9
     seed: int = 0
     alternatives: int = 4
+    rerank: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice(self, "method", METHODS)
@@ -134,7 +143,7 @@ class SearchConfig:
         check_range(self, "block_ngram", 0, 20, whole=True)
         check_range(self, "alternatives", 0, 50, whole=True)
         check_range(self, "seed", 0, 2**63 - 1, whole=True)
-        check_range(self, "length_penalty", 0, 5)
+        check_range(self, "length_penalty rerank", 0, 5)
         check_range(self, "temperature", 0.01, 10)
         check_range(self, "top_p", 0.001, 1)
 

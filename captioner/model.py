@@ -1,5 +1,6 @@
 """The whole network: encoder and decoder, as one module with one set of weights."""
 
+import torch
 from torch import nn
 
 from .config import CaptionerConfig
@@ -21,3 +22,6 @@ class CaptionModel(nn.Module):
         self.config = config
         self.encoder = Encoder(config.encoder, encoder_weights)
         self.decoder = Decoder(config.decoder, vocabulary_size)
+        if config.typical:
+            # The mean of all grid cells of all photographs: what the decoder says of it, it would say of any.
+            self.register_buffer("typical_grid", torch.zeros(config.decoder.grid_channels, 1, 1))

@@ -55,6 +55,11 @@ class Hypothesis:
     attention: Tensor
     score: float
 
+    @property
+    def log_prob(self) -> float:
+        """That of the sentence and its end."""
+        return sum(self.log_probs) + self.end_log_prob
+
 
 @dataclass
 class Paths:

@@ -1,18 +1,20 @@
-"""python -m train check | fit | average | evaluate: look at data, train captioners, average and score them."""
+"""python -m train check | fit | average | finish | evaluate: look at data, train captioners, and score them."""
 
 import argparse
 import json
 import os
+import random
 import sys
 from collections.abc import Container, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from captioner import Captioner, SearchConfig
 from captioner.__main__ import whole_number
-from captioner.checkpoint import save_checkpoint
+from captioner.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from captioner.errors import CaptionerError, DataError, SettingError
 
 from .check import Source, check_data
@@ -30,6 +32,7 @@ from .judge.evaluate import (
 from .judge.page import write_page
 from .learn.average import average_checkpoints
 from .learn.config import PATHS, FitConfig
+from .learn.finish import with_image_size, with_typical
 from .learn.validate import SEARCH, validation_entry
 
 FIT_HELP = {
@@ -123,9 +126,18 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page", help="write an HTML page of photographs, captions and maps, worst and best first")
     parser.add_argument("--page-photos", type=whole_number, default=100, help="photographs on it (%(default)s)")
     parser.add_argument("--beam-size", type=int, default=SearchConfig().beam_size, help="(%(default)s)")
-    penalty = SearchConfig().length_penalty
+    penalty, rerank = SearchConfig().length_penalty, SearchConfig().rerank
     parser.add_argument("--length-penalty", type=float, default=penalty, help="(%(default)s)")
+    parser.add_argument("--rerank", type=float, default=rerank, help="0 takes the best score (%(default)s)")
     parser.add_argument("--batch-size", type=whole_number, default=25, help="photographs at a time (%(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
+
+
+def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
+    """What commands can be told that write a model and score it."""
+    parser.add_argument("--output", required=True, help="where to write the model")
+    parser.add_argument("--val", required=True, help="captions to score it by; of a Karpathy json the val part")
+    parser.add_argument("--images", required=True, help="folder that the file names are relative to")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
 
 
@@ -151,18 +163,39 @@ def run_average(arguments: argparse.Namespace) -> None:
     """Average models, and score the mean as `fit` scores its own."""
     check_packages("pycocoevalcap")
     checkpoint = average_checkpoints([Path(path) for path in arguments.checkpoints])
+    save_scored(checkpoint, arguments, SEARCH)
+    print(f"The mean of {len(arguments.checkpoints)} models is {arguments.output}.")
+
+
+def run_finish(arguments: argparse.Namespace) -> None:
+    """Set the size of photographs, take the mean of training ones, and score what users will get."""
+    check_packages("pycocoevalcap")
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    if arguments.image_size:
+        checkpoint = with_image_size(checkpoint, arguments.image_size)
+    photos = [
+        example.path for example in read_captions(Path(arguments.train), Path(arguments.images), "train").examples
+    ]
+    chosen = random.Random(0).sample(photos, min(len(photos), arguments.photographs))
+    checkpoint = with_typical(checkpoint, chosen, arguments.device, print)
+    defaults = {name: getattr(SearchConfig(), name) for name in (*SEARCH, "rerank")}
+    save_scored(checkpoint, arguments, defaults)
+    print(f"The finished model is {arguments.output}.")
+
+
+def save_scored(checkpoint: Checkpoint, arguments: argparse.Namespace, search: dict[str, Any]) -> None:
+    """Write a model with its scores on the validation photographs."""
     save_checkpoint(checkpoint, Path(arguments.output))  # before it is scored: nothing is lost if that fails
     examples = read_captions(Path(arguments.val), Path(arguments.images), "val").examples
     examples, unreadable = readable_photos(examples, tolerated_share=1.0)
     captioner = Captioner(checkpoint.build(), checkpoint.vocabulary, arguments.device)
-    written = write_captions(captioner, examples, **SEARCH)
+    written = write_captions(captioner, examples, **search)
     for problem in unreadable + written.errors:
         print(f"left out: {problem}")
     scores = score_captions(examples, written.texts, java=False)
-    checkpoint.scores = validation_entry(scores, written.texts) | SEARCH
+    checkpoint.scores = validation_entry(scores, written.texts) | search
     save_checkpoint(checkpoint, Path(arguments.output))
     print("  ".join(f"{key} {value}" for key, value in checkpoint.scores.items()))
-    print(f"The mean of {len(arguments.checkpoints)} models is {arguments.output}.")
 
 
 def run_check(arguments: argparse.Namespace) -> None:
@@ -188,7 +221,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         texts = read_results(Path(arguments.results))
     else:
         examples, unreadable = readable_photos(examples, tolerated_share=1.0)
-        search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
+        search = {name: getattr(arguments, name) for name in ("beam_size", "length_penalty", "rerank")}
         SearchConfig.of(search)
         captioner = Captioner.load(arguments.checkpoint, arguments.device)
         written = write_captions(captioner, examples, arguments.batch_size, **search)
@@ -278,13 +311,17 @@ def main(arguments: list[str] | None = None) -> int:
     fit_parser.set_defaults(run=run_fit)
     average_parser = commands.add_parser("average", help="average the weights of models fine-tuned from the same one")
     average_parser.add_argument("checkpoints", nargs="+", help="two or more")
-    average_parser.add_argument("--output", required=True, help="where to write the mean")
-    average_parser.add_argument(
-        "--val", required=True, help="captions to score the mean by; of a Karpathy json the val part"
-    )
-    average_parser.add_argument("--images", required=True, help="folder that the file names are relative to")
-    average_parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
+    add_scoring_arguments(average_parser)
     average_parser.set_defaults(run=run_average)
+    finish_parser = commands.add_parser("finish", help="make a trained model ready for use")
+    finish_parser.add_argument("checkpoint", help="the model")
+    finish_parser.add_argument("--train", required=True, help="captions that it was trained on")
+    finish_parser.add_argument("--image-size", type=whole_number, help="pixels a side (default: as in training)")
+    finish_parser.add_argument(
+        "--photographs", type=whole_number, default=1000, help="how many to take the typical one from (%(default)s)"
+    )
+    add_scoring_arguments(finish_parser)
+    finish_parser.set_defaults(run=run_finish)
     evaluate_parser = commands.add_parser("evaluate", help="score a captioner, or captions from elsewhere")
     add_evaluate_arguments(evaluate_parser)
     evaluate_parser.set_defaults(run=run_evaluate)

@@ -42,6 +42,11 @@ def choose_search(method: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if method == "beam":
         settings["beam_size"] = slider("Beam size", 2, 10, DEFAULTS.beam_size, key="beam_size")
+        about = (
+            "Of the sentences found, prefer the one that agrees with the others and would not suit just any "
+            "photograph. 0 takes the one with the best score."
+        )
+        settings["rerank"] = slider("Reranking", 0.0, 1.0, DEFAULTS.rerank, 0.1, key="rerank", help=about)
     if method == "sample":
         label, about = "Creativity (temperature)", "Low values keep to the likeliest words, high ones dare more."
         settings["temperature"] = slider(label, 0.1, 2.0, DEFAULTS.temperature, 0.1, key="temperature", help=about)

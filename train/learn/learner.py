@@ -16,6 +16,7 @@ from captioner.vocabulary import tokenize
 from ..data.grids import FolderCache, GridCache, MemoryCache
 from ..judge.cider import CiderD
 from .config import FitConfig
+from .finish import without_typical
 from .material import Material
 from .objective import CrossEntropy, SelfCritical
 from .processes import Processes
@@ -137,9 +138,9 @@ def new_model(config: FitConfig, words: int) -> CaptionModel:
 
 def existing_model(existing: Checkpoint, dropout: float) -> CaptionModel:
     """The model of a checkpoint, with this run's dropout."""
+    existing = without_typical(existing)
     decoder = replace(existing.config.decoder, dropout=dropout)
-    existing.config = replace(existing.config, decoder=decoder)
-    return existing.build()
+    return replace(existing, config=replace(existing.config, decoder=decoder)).build()
 
 
 def make_optimizer(model: CaptionModel, config: FitConfig) -> torch.optim.Optimizer:

@@ -1,0 +1,61 @@
+"""Choosing among the sentences that a search has found.
+
+The likeliest sentence is often one that suits any photograph. Two ideas, both old, do better:
+
+- What would have been said of any photograph tells nothing about this one, so its probability there counts against
+  a sentence: Li et al. 2016, "A diversity-promoting objective function for neural conversation models"
+  (arXiv:1510.03055), log p(sentence | photograph) - strength * log p(sentence).
+- Rather than the one sentence with the highest score, take the one that agrees most with all of them, each weighing
+  as much as it is probable: minimum Bayes risk, Kumar and Byrne 2004, "Minimum Bayes-risk decoding for statistical
+  machine translation".
+
+Shapes: N sentences of one photograph, G different n-grams in them.
+"""
+
+from collections.abc import Sequence
+
+import numpy
+
+LONGEST = 4
+
+
+def by_agreement(
+    sentences: Sequence[Sequence[int]], log_probs: Sequence[float], priors: Sequence[float], strength: float
+) -> list[int]:
+    """The order in which to prefer sentences of one photograph, as indices, best first.
+
+    Args:
+        sentences: their ids.
+        log_probs: log-probability of each, given the photograph.
+        priors: log-probability of each, given none.
+        strength: how much of the prior counts against a sentence; 0 leaves minimum Bayes risk alone.
+    """
+    evidence = numpy.array(log_probs) - strength * numpy.array(priors)
+    weights = numpy.exp(evidence - evidence.max())
+    agreement = agreements(sentences) @ (weights / weights.sum())
+    return sorted(range(len(sentences)), key=lambda index: -agreement[index])
+
+
+def agreements(sentences: Sequence[Sequence[int]]) -> numpy.ndarray:
+    """How far each two sentences agree, float64 (N, N) from 0 to 1: the mean of their n-grams' F-measures, n = 1..4."""
+    total = numpy.zeros((len(sentences), len(sentences)))
+    for order in range(1, LONGEST + 1):
+        counts = ngram_counts(sentences, order)  # (N, G)
+        common = numpy.minimum(counts[:, None], counts[None]).sum(-1)  # (N, N)
+        lengths = counts.sum(-1)
+        total += 2 * common / numpy.maximum(lengths[:, None] + lengths[None], 1)
+    return total / LONGEST
+
+
+def ngram_counts(sentences: Sequence[Sequence[int]], order: int) -> numpy.ndarray:
+    """How often each n-gram of so many words stands in each sentence, (N, G)."""
+    columns: dict[tuple[int, ...], int] = {}
+    found = []
+    for row, sentence in enumerate(sentences):
+        for start in range(len(sentence) - order + 1):
+            ngram = tuple(sentence[start : start + order])
+            found.append((row, columns.setdefault(ngram, len(columns))))
+    counts = numpy.zeros((len(sentences), len(columns)))
+    for row, column in found:
+        counts[row, column] += 1
+    return counts

@@ -1,0 +1,98 @@
+"""Choosing among sentences, and the typical photograph."""
+
+from dataclasses import replace
+
+import numpy
+import pytest
+import torch
+
+from captioner import Captioner, CheckpointError
+from captioner.captioner import special_ids
+from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
+from captioner.config import SearchConfig
+from captioner.rerank import agreements, by_agreement
+from captioner.search import search
+from captioner.vocabulary import Vocabulary
+from train.learn.finish import with_image_size, with_typical, without_typical
+
+from .drawing import WORDS, draw, tiny_model
+
+
+def test_agreement_is_the_mean_f_measure_of_ngrams():
+    found = agreements([[5, 6, 7, 8], [5, 6, 7, 9], [1, 2, 3, 4], [5, 5]])
+    assert numpy.allclose(numpy.diag(found)[:3], 1)
+    assert numpy.allclose(found, found.T)
+    assert found[0, 1] == pytest.approx((3 / 4 + 2 / 3 + 1 / 2 + 0) / 4)
+    assert found[0, 2] == 0
+    assert found[0, 3] == pytest.approx(2 * 1 / 6 / 4)  # a repeated word counts as often as it stands in both
+
+
+def test_the_sentence_that_agrees_with_most_wins_over_a_lone_likely_one():
+    lone, first, second = [1, 2, 3, 4], [5, 6, 7, 8, 9], [5, 6, 7, 8]
+    log_probs = [-2.0, -2.3, -2.4]
+    assert by_agreement([lone, first, second], log_probs, [0.0] * 3, 0.0) in ([1, 2, 0], [2, 1, 0])
+
+
+def test_what_suits_any_photograph_counts_against_a_sentence():
+    common, special = [1, 2, 3], [7, 8, 9]
+    log_probs, priors = [-5.0, -5.5], [-6.0, -16.0]
+    assert by_agreement([common, special], log_probs, priors, 0.0) == [0, 1]
+    assert by_agreement([common, special], log_probs, priors, 0.3) == [1, 0]
+
+
+def captioner_of(typical: bool) -> Captioner:
+    torch.manual_seed(0)
+    model = tiny_model()
+    checkpoint = Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model))
+    if typical:
+        config = replace(model.config, typical=True)
+        grid = torch.randn(model.config.decoder.grid_channels, 1, 1)
+        checkpoint = replace(checkpoint, config=config, tensors=checkpoint.tensors | {"typical_grid": grid})
+    return Captioner(checkpoint.build(), checkpoint.vocabulary, "cpu", checkpoint)
+
+
+@pytest.mark.parametrize("typical", [False, True])
+def test_reranking_reorders_and_keeps_scores(typical):
+    captioner = captioner_of(typical)
+    grid = torch.randn(3, captioner.config.decoder.grid_channels, 2, 2)
+    plain = captioner.decode(grid, beam_size=6, alternatives=20)
+    other = captioner.decode(grid, beam_size=6, alternatives=20, rerank=0.5)
+    for before, after in zip(plain, other, strict=True):
+        texts = [{caption.text: caption.score for caption in (found, *found.alternatives)} for found in (before, after)]
+        assert texts[0].keys() == texts[1].keys()
+        assert all(texts[0][text] == pytest.approx(score) for text, score in texts[1].items())
+    together = [caption.text for caption in captioner.decode(grid, rerank=0.5)]
+    alone = [captioner.decode(part[None], rerank=0.5)[0].text for part in grid]
+    assert together == alone  # what else is in the batch does not matter
+
+
+def test_priors_are_the_log_probabilities_of_the_typical_photograph():
+    captioner = captioner_of(typical=True)
+    special = special_ids(captioner.vocabulary)
+    typical = captioner.model.typical_grid[None]
+    (found,) = search(captioner.model.decoder, typical, special, SearchConfig(beam_size=4))
+    priors = captioner._priors([hypothesis.ids for hypothesis in found])
+    assert priors == pytest.approx([hypothesis.log_prob for hypothesis in found], abs=1e-4)
+
+
+def test_a_model_is_finished_and_read_again(tmp_path):
+    model = tiny_model()
+    checkpoint = Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model))
+    draw("red", "circle").save(tmp_path / "red.png")
+    draw("blue", "square").save(tmp_path / "blue.png")
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    told: list[str] = []
+    photos = [tmp_path / name for name in ("red.png", "blue.png", "bad.png")]
+    finished = with_typical(with_image_size(checkpoint, 96), photos, "cpu", told.append)
+    assert len(told) == 1
+    assert "bad.png" in told[0]
+    save_checkpoint(finished, tmp_path / "finished.safetensors")
+    captioner = Captioner.load(tmp_path / "finished.safetensors", "cpu")
+    assert captioner.config.encoder.image_size == 96
+    expected = captioner.encode(photos[:2]).mean((0, 2, 3))
+    assert torch.allclose(captioner.model.typical_grid.flatten(), expected, atol=1e-3, rtol=1e-3)
+    plain = without_typical(load_checkpoint(tmp_path / "finished.safetensors"))
+    assert "typical_grid" not in plain.tensors
+    plain.build()
+    with pytest.raises(CheckpointError, match="typical_grid"):
+        replace(finished, tensors=plain.tensors).build()
