@@ -48,7 +48,7 @@ FIT_HELP = {
     "mean": "mean of red, green, blue in 0..1 (default: what the encoder's ImageNet weights expect)",
     "std": "their standard deviation (likewise)",
     "cell": "lstm, gru or rnn",
-    "attention": "additive or dot",
+    "attention": "additive, dot or none",
     "untied": "let reading and writing words have separate tables",
     "minimum_count": "rarer words are left out of the vocabulary",
     "maximum_words": "longer captions are cut there",
