@@ -43,7 +43,7 @@ FIT_HELP = {
     "val_photos": "the same for validation",
     "start_from": "checkpoint to start from, with its architecture and vocabulary (--encoder … --untied are ignored)",
     "encoder": "name of a torchvision CNN",
-    "encoder_weights": "imagenet (torchvision's), none, or the path of a .safetensors file",
+    "encoder_weights": "imagenet (torchvision's), none, or a .safetensors file: weights, or a trained model",
     "encoder_layer": "module whose output is the grid (default: the family's last)",
     "mean": "mean of red, green, blue in 0..1 (default: what the encoder's ImageNet weights expect)",
     "std": "their standard deviation (likewise)",
