@@ -188,6 +188,15 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
         raise CheckpointError(f"The header of {path} is damaged: {error}. {HINT}") from error
 
 
+def is_checkpoint(path: str | os.PathLike) -> bool:
+    """Whether a file says of itself that Captioner wrote it; one that is missing or damaged says nothing."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (OSError, SafetensorError):
+        return False
+
+
 def digest(tensors: dict[str, Tensor]) -> str:
     """SHA-256 over names and contents; safetensors itself does not notice a changed byte."""
     sha = hashlib.sha256()

@@ -10,7 +10,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 CELLS = ("lstm", "gru", "rnn")
-ATTENTIONS = ("additive", "dot")
+ATTENTIONS = ("additive", "dot", "none")
 METHODS = ("greedy", "beam", "sample")
 
 
@@ -62,7 +62,10 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """The recurrent decoder: kind of cell and attention, widths, and dropout."""
+    """The recurrent decoder: kind of cell and attention, widths, and dropout.
+
+    Without attention there is nothing for `attention_width` to size.
+    """
 
     cell: str = "lstm"
     attention: str = "additive"

@@ -23,7 +23,7 @@ class Memory(NamedTuple):
     """What the decoder keeps of a photograph while it writes."""
 
     grid: Tensor  # (B, L, D), projected
-    keys: Tensor  # (B, L, A), what attention compares with
+    keys: Tensor  # (B, L, A), what attention compares with; (B, L, 0) without attention
     mean: Tensor  # (B, 1, D), mean of the grid
 
 
@@ -105,8 +105,30 @@ class DotAttention(nn.Module):
         self.query.bias *= factor
 
 
+class NoAttention(nn.Module):
+    """Every cell weighs the same, so that the context is the grid's mean, always.
+
+    That is captioning from one vector, as in Vinyals et al., "Show and Tell", 2015 (arXiv:1411.4555).
+    """
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Weights (B, K, L), all 1 / L, whatever the query (B, K, D); of the keys (B, L, 0) only L matters."""
+        cells = keys.size(1)
+        return query.new_full((*query.shape[:2], cells), 1 / cells, dtype=torch.float32)
+
+    def sharpen(self, factor: float) -> None:
+        """Change nothing: cells that weigh the same have no scores to multiply."""
+
+
+def make_attention(kind: str, width: int, attention_width: int) -> nn.Module:
+    """How cells are weighed, by name: "additive", "dot" or "none"."""
+    if kind == "none":
+        return NoAttention()
+    return {"additive": AdditiveAttention, "dot": DotAttention}[kind](width, attention_width)
+
+
 class Decoder(nn.Module):
-    """Writes a caption word by word, looking at the grid before each.
+    """Writes a caption word by word, looking at the grid before each (or, without attention, at its mean).
 
     `start` and `step` are all that a search needs; `forward` is teacher forcing over whole captions.
     """
@@ -117,11 +139,10 @@ class Decoder(nn.Module):
         self.config = config
         self.project = nn.Linear(config.grid_channels, width)
         self.norm = nn.LayerNorm(width)
-        self.keys = nn.Linear(width, config.attention_width)
+        self.keys = nn.Linear(width, config.attention_width) if config.attention != "none" else None
         self.embedding = nn.Embedding(vocabulary_size, embedding_width)
         self.attention_cell = make_cell(config.cell, width + width + embedding_width, width)
-        attention = {"additive": AdditiveAttention, "dot": DotAttention}[config.attention]
-        self.attention = attention(width, config.attention_width)
+        self.attention = make_attention(config.attention, width, config.attention_width)
         self.language_cell = make_cell(config.cell, width + width, width)
         self.output = nn.Linear(width, embedding_width)
         self.words = nn.Linear(embedding_width, vocabulary_size)
@@ -138,7 +159,8 @@ class Decoder(nn.Module):
         """Prepare a grid (B, C, H, W) for any number of steps."""
         cells = self.norm(functional.relu(self.project(grid.flatten(2).transpose(1, 2))))  # (B, L, D)
         cells = self.dropout(cells)
-        return Memory(cells, self.keys(cells), cells.mean(1, keepdim=True))
+        keys = self.keys(cells) if self.keys else cells[..., :0]  # (B, L, A)
+        return Memory(cells, keys, cells.mean(1, keepdim=True))
 
     def start(self, grid: Tensor, captions: int = 1) -> tuple[Memory, State]:
         """Memory and first state for K = `captions` captions of each photograph; grid (B, C, H, W)."""

@@ -65,6 +65,22 @@ def test_attention_follows_the_grid():
     assert not torch.allclose(weights, moved, atol=1e-4)
 
 
+def test_without_attention_only_the_mean_is_seen():
+    decoder = make(attention="none")
+    grid, captions = inputs()
+    hidden, weights = decoder(grid, captions)
+    assert weights.dtype == torch.float32
+    assert torch.equal(weights, torch.full((B, K, T, H * W), 1 / (H * W)))
+    shuffled = grid.flatten(2)[:, :, torch.randperm(H * W)].view_as(grid)
+    assert torch.allclose(decoder(shuffled, captions)[0], hidden, atol=1e-5)
+    assert not torch.allclose(decoder(grid + 1, captions)[0], hidden, atol=1e-4)
+    # Neither keys nor queries nor scores: nothing is stored that is not used.
+    assert decoder.start(grid)[0].keys.shape == (B, H * W, 0)
+    assert not any(name.startswith(("keys", "attention.")) for name, _ in decoder.named_parameters())
+    decoder(grid, captions)[0].sum().backward()
+    assert all(p.grad is not None for name, p in decoder.named_parameters() if not name.startswith(("output", "words")))
+
+
 def test_tied_and_untied_embeddings():
     tied, untied = make(), make(tied_embeddings=False)
     assert tied.words.weight is tied.embedding.weight

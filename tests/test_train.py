@@ -11,17 +11,19 @@ import torch
 
 import train.learn.fit
 import train.learn.objective
-from captioner import Captioner, CaptionerError, DataError, SettingError
-from captioner.checkpoint import load_checkpoint
-from captioner.config import DecoderConfig
+from captioner import Captioner, CaptionerError, CheckpointError, DataError, SettingError
+from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
+from captioner.config import CaptionerConfig, DecoderConfig, EncoderConfig
 from captioner.decoder import Decoder
+from captioner.model import CaptionModel
+from captioner.vocabulary import Vocabulary
 from train.__main__ import main
 from train.learn.config import FitConfig
 from train.learn.fit import fit
 from train.learn.learner import new_model
 from train.learn.objective import cross_entropy
 
-from .drawing import COLOURS, SHAPES, draw, drawn_data
+from .drawing import COLOURS, SHAPES, WORDS, draw, drawn_data
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +205,32 @@ def test_a_run_may_start_from_a_model(data, tmp_path):
     assert maps[1] > maps[0]
     again = small(data, tmp_path / "second", **settings)
     assert fit(again, resume=True) == tmp_path / "second" / "best.safetensors"
+
+
+@pytest.mark.parametrize("folded", [True, False])
+@torch.inference_mode()
+def test_a_new_decoder_may_look_through_the_encoder_of_a_trained_model(data, tmp_path, folded):
+    torch.manual_seed(1)
+    encoder = EncoderConfig("resnet18", "layer2", 64, fold_batch_norm=folded)
+    model = CaptionModel(CaptionerConfig(encoder, DecoderConfig(grid_channels=128, width=8)), len(WORDS)).eval()
+    for name, value in model.encoder.named_buffers():
+        if name.endswith("running_var"):
+            value.uniform_(0.8, 1.2)
+    file = tmp_path / "donor.safetensors"
+    save_checkpoint(Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model)), file)
+    recipe = small(data, tmp_path, encoder_weights=str(file), cell="gru")
+    new = new_model(recipe, 30).eval()
+    assert new.config.decoder.cell == "gru"
+    assert new.encoder.config == new.config.encoder == recipe.encoder_config()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in new.encoder.modules())
+    pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    expected = model.encoder(pixels)
+    # The same weights give the same grids; folding them first rounds (in float64 the two agree to 1e-13).
+    tolerance = 0 if folded else 1e-5 * expected.abs().max().item()
+    assert torch.allclose(new.encoder(pixels), expected, rtol=0, atol=tolerance)
+    assert new_model(replace(recipe, image_size=96), 30).encoder.grid_shape() == (128, 12, 12)
+    with pytest.raises(CheckpointError, match=r"has layer 'layer2', but 'layer3' is asked for"):
+        new_model(replace(recipe, encoder_layer="layer3"), 30)
 
 
 def test_the_encoder_may_learn_in_part_and_from_smaller_photographs(data, tmp_path, monkeypatch):

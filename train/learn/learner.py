@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from captioner.checkpoint import Checkpoint, digest, model_tensors, with_prefix
-from captioner.encoder import Encoder
+from captioner.checkpoint import Checkpoint, digest, is_checkpoint, load_checkpoint, model_tensors, with_prefix
+from captioner.config import EncoderConfig
+from captioner.encoder import Encoder, fold_batch_norm
+from captioner.errors import CheckpointError
 from captioner.model import CaptionModel
 from captioner.vocabulary import tokenize
 
@@ -132,8 +134,31 @@ def new_model(config: FitConfig, words: int) -> CaptionModel:
     # Built twice: the decoder must know the grid's channels, which only the encoder can tell.
     channels = Encoder(config.encoder_config()).grid_shape()[0]
     architecture = config.model_config(channels)
+    trained = is_checkpoint(config.encoder_weights)
     torch.manual_seed(config.seed)
-    return CaptionModel(architecture, words, config.encoder_weights)
+    model = CaptionModel(architecture, words, "none" if trained else config.encoder_weights)
+    if trained:
+        model.encoder = encoder_of(Path(config.encoder_weights), architecture.encoder)
+    return model
+
+
+def encoder_of(path: Path, wanted: EncoderConfig) -> Encoder:
+    """The encoder of a trained captioner, for a new one to start with; the size of its photographs may be another.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or its encoder is another than the wanted one.
+    """
+    donor = load_checkpoint(path)
+    stored = donor.config.encoder
+    for name in ("name", "layer", "mean", "std"):
+        there, here = getattr(stored, name), getattr(wanted, name)
+        if there != here:
+            raise CheckpointError(f"The encoder in {path} has {name} {there!r}, but {here!r} is asked for.")
+    encoder = donor.build().encoder
+    if wanted.fold_batch_norm and not stored.fold_batch_norm:
+        fold_batch_norm(encoder.graph)
+    encoder.config = wanted
+    return encoder
 
 
 def existing_model(existing: Checkpoint, dropout: float) -> CaptionModel:

@@ -64,7 +64,7 @@ def keep(run: Run, captions: dict[int | str, str]) -> None:
         "stage": run.learner.stage.name,
         "step": progress.step,
         shown: round(progress.loss_sum / max(progress.loss_count, 1), 4),
-        "minutes": round(progress.seconds / 60, 1),
+        "minutes": round(progress.seconds / 60, 2),
         **validation_entry(scores, captions),
     }
     if scores.values[CHOSEN_BY] > progress.best:
