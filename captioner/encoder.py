@@ -167,9 +167,11 @@ class Encoder(nn.Module):
         names = [name for name, _ in self.graph.named_parameters()]
         within = [place for place, name in enumerate(names) if name.startswith(f"{layer}.")]
         if not within:
-            parts = dict.fromkeys(name.split(".")[0] for name in names)
+            parts = {name.split(".")[0] for name in names}
+            depth = 2 if len(parts) == 1 else 1
+            layers = dict.fromkeys(".".join(name.split(".")[:depth]) for name in names)
             raise SettingError(
-                f"Encoder {self.config.name!r} has no layer {layer!r}. Its parts are {', '.join(parts)}."
+                f"Encoder {self.config.name!r} has no layer {layer!r} with weights. It has {', '.join(layers)}."
             )
         for name in names[: within[-1] + 1]:
             self.graph.get_parameter(name).requires_grad_(False)
