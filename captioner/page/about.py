@@ -1,11 +1,10 @@
 """An honest word about the model."""
 
-import os
 from pathlib import Path
 
 import streamlit as st
 
-from .engine import Engine
+from .engine import Engine, is_bundled
 
 CARD = Path(__file__).parents[2] / "MODEL_CARD.md"
 
@@ -13,7 +12,7 @@ CARD = Path(__file__).parents[2] / "MODEL_CARD.md"
 def show_about(engine: Engine) -> None:
     """What the model was trained on, how good it is, and what it is bad at."""
     origin, scores = engine.captioner.origin, engine.captioner.scores
-    bundled = "CAPTIONER_CHECKPOINT" not in os.environ
+    bundled = is_bundled()
     with st.expander("About this model"):
         st.write(
             f"A convolutional network ({engine.captioner.config.encoder.name}) turns the photograph into a grid of "

@@ -149,6 +149,11 @@ class Engine:
             self._waiting.remove(future)
 
 
+def is_bundled() -> bool:
+    """Whether the page shows the bundled model, not one that CAPTIONER_CHECKPOINT names."""
+    return not os.environ.get("CAPTIONER_CHECKPOINT")
+
+
 @st.cache_resource(show_spinner="Loading the model …")
 def load_engine() -> Engine:
     """The model, once for all visitors: the bundled one, or the checkpoint that CAPTIONER_CHECKPOINT names.

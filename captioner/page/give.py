@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -9,18 +10,32 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from captioner import PHOTO_SUFFIXES, PhotoError
 
-from .engine import BusyError, Engine, Look
+from .engine import BusyError, Engine, Look, is_bundled
 from .faults import as_it_stands
 from .host import MOST_MEGABYTES, refused_uploads
 from .waiting import waiting
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-CREDITS = {
-    "cat": "Stéfan van der Walt, CC0",
-    "coffee": "Rachel Michetti, CC0",
-    "astronaut": "NASA, public domain",
-    "rocket": "SpaceX, public domain",
-}
+
+
+class Example(NamedTuple):
+    """A photograph to try: its file's name, whose it is, and whether the bundled model is known to get it wrong."""
+
+    name: str
+    credit: str
+    wrong: bool = False
+
+
+SHOWN = (
+    Example("bear", "[Flickr](https://www.flickr.com/photo.gne?id=9138147604), CC BY 2.0"),
+    Example("motorcycle", "[Flickr](https://www.flickr.com/photo.gne?id=7243537732), CC BY 2.0"),
+    Example("riders", "[Flickr](https://www.flickr.com/photo.gne?id=8392128987), CC BY 2.0"),
+    Example("cat", "Stéfan van der Walt, CC0"),
+    Example("skier", "[Flickr](https://www.flickr.com/photo.gne?id=6795644157), CC BY 2.0"),
+    Example("tennis", "[Flickr](https://www.flickr.com/photo.gne?id=8534907929), CC BY 2.0"),
+    Example("gull", "[Flickr](https://www.flickr.com/photo.gne?id=100911501), CC BY 2.0", wrong=True),
+    Example("rocket", "SpaceX, public domain", wrong=True),
+)
 MOST_AT_ONCE = 24
 
 
@@ -64,11 +79,13 @@ def choose_example() -> str | None:
     clicked = None
     place = st.expander("Examples to try") if st.session_state.get("looks") else st.container()
     with place, st.container(horizontal=True, key="examples"):
-        for name, credit in CREDITS.items():
-            with st.container(width=150):
+        for name, credit, wrong in SHOWN:
+            with st.container(width=150, gap="xsmall"):
                 st.image(EXAMPLES / f"{name}.jpg", width="stretch", alt="")
                 if st.button(name.capitalize(), key=f"example-{name}", help=f"Photograph: {credit}", width="stretch"):
                     clicked = name
+                if wrong and is_bundled():
+                    st.caption("it gets this wrong", text_alignment="center")
     return clicked
 
 
