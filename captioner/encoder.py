@@ -4,9 +4,7 @@ Shapes: B photographs, S pixels a side, C channels, H x W cells of the grid.
 """
 
 import difflib
-import functools
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .config import IMAGENET_MEAN, IMAGENET_STD, EncoderConfig
 from .errors import CheckpointError, SettingError
+from .imports import import_torchvision
 
 # Prefix of a family's model names -> the module with its last grid. VGG and AlexNet end in a pooling
 # layer that would halve the grid; `default_layer` stops before it.
@@ -45,25 +44,6 @@ CENTRED = ("inception_v3", "googlenet", "efficientnet_v2_l")
 def default_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of red, green and blue that an encoder's ImageNet weights expect."""
     return ((0.5,) * 3, (0.5,) * 3) if name in CENTRED else (IMAGENET_MEAN, IMAGENET_STD)
-
-
-@functools.cache
-def import_torchvision() -> ModuleType:
-    """Import torchvision, also where its compiled operators do not match the build of torch.
-
-    PyPI's torchvision is built against CUDA. Beside a CPU build of torch its operators cannot load and its
-    import fails, though models and transforms need none of them. Declaring the two operators that it
-    registers fakes for is enough; with matching builds nothing is declared.
-    """
-    try:
-        import torchvision.models.feature_extraction
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision.models.feature_extraction
-    return torchvision
 
 
 def encoder_names() -> list[str]:

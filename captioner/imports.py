@@ -1,0 +1,25 @@
+"""Packages whose import needs a hand."""
+
+import functools
+from types import ModuleType
+
+import torch
+
+
+@functools.cache
+def import_torchvision() -> ModuleType:
+    """Import torchvision, also where its compiled operators do not match the build of torch.
+
+    PyPI's torchvision is built against CUDA. Beside a CPU build of torch its operators cannot load and its
+    import fails, though models and transforms need none of them. Declaring the two operators that it
+    registers fakes for is enough; with matching builds nothing is declared.
+    """
+    try:
+        import torchvision.models.feature_extraction
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision.models.feature_extraction
+    return torchvision
