@@ -1,9 +1,11 @@
-"""Packages whose import needs a hand."""
+"""Packages whose import needs a hand: one that may be built for another torch, and one that may be missing."""
 
 import functools
 from types import ModuleType
 
 import torch
+
+from .errors import SettingError
 
 
 @functools.cache
@@ -23,3 +25,17 @@ def import_torchvision() -> ModuleType:
         torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision.models.feature_extraction
     return torchvision
+
+
+def import_timm(encoder: str) -> ModuleType:
+    """Import timm, an optional package that the named encoder needs.
+
+    Raises:
+        SettingError: if it is not installed.
+    """
+    import_torchvision()  # which timm imports, without the help above
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise SettingError(f"The encoder {encoder!r} needs timm, which is not installed: pip install timm") from error
+    return timm
