@@ -65,9 +65,9 @@ class Checkpoint:
 
 
 def model_tensors(model: CaptionModel) -> dict[str, Tensor]:
-    """The tensors to store, by name; shared ones once."""
-    named = [*model.named_parameters(), *model.named_buffers()]
-    return {name: value for name, value in named if name not in ("encoder.mean", "encoder.std")}
+    """The tensors to store, by name; shared ones once, and none that building the model computes."""
+    named, stored = [*model.named_parameters(), *model.named_buffers()], model.state_dict().keys()
+    return {name: value for name, value in named if name in stored}
 
 
 def restore_tensors(model: CaptionModel, tensors: dict[str, Tensor]) -> None:

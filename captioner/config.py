@@ -8,6 +8,8 @@ from .errors import SettingError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# What names of timm's networks begin with; all others are torchvision's.
+TIMM = "timm/"
 
 CELLS = ("lstm", "gru", "rnn")
 ATTENTIONS = ("additive", "dot", "none")
@@ -39,8 +41,9 @@ def check_range(config: Any, names: str, low: float, high: float, whole: bool = 
 class EncoderConfig:
     """Which CNN turns a photograph into a grid, and how the photograph is prepared for it.
 
-    `layer` is the name of a module in torchvision's model ("" takes the family's default).
-    `fold_batch_norm` merges batch normalisation with fixed statistics into the convolutions before it.
+    `name` is torchvision's, or timm's after "timm/". `layer` is the name of a module in torchvision's model, or of
+    a stage of timm's ("" takes the family's default). `fold_batch_norm` merges batch normalisation with fixed
+    statistics into the convolutions before it; timm's networks are left as they are, so for them it is False.
     """
 
     name: str = "inception_v3"
@@ -53,6 +56,8 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         check_range(self, "image_size", 32, 2048, whole=True)
         check(isinstance(self.name, str) and isinstance(self.layer, str), "name and layer must be texts.")
+        if self.name.startswith(TIMM):
+            object.__setattr__(self, "fold_batch_norm", False)
         check(len(self.mean) == len(self.std) == 3, "mean and std take three numbers each: red, green, blue.")
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
         object.__setattr__(self, "std", tuple(map(float, self.std)))

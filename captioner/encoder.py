@@ -1,12 +1,10 @@
-"""The encoder: a classification CNN of torchvision, by name, cut where its grid of features is.
+"""The encoder: a classification CNN of torchvision or timm, by name, cut where its grid of features is.
 
 Shapes: B photographs, S pixels a side, C channels, H x W cells of the grid.
 """
 
 import difflib
-import functools
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +14,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .config import IMAGENET_MEAN, IMAGENET_STD, EncoderConfig
 from .errors import CheckpointError, SettingError
+from .imports import import_torchvision
+from .timm_encoder import build_timm, check_timm_name, is_timm_name, timm_statistics
 
 # Prefix of a family's model names -> the module with its last grid. VGG and AlexNet end in a pooling
 # layer that would halve the grid; `default_layer` stops before it.
@@ -43,37 +43,27 @@ CENTRED = ("inception_v3", "googlenet", "efficientnet_v2_l")
 
 
 def default_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of red, green and blue that an encoder's ImageNet weights expect."""
+    """Mean and standard deviation of red, green and blue that an encoder's pretrained weights expect.
+
+    Raises:
+        SettingError: if it is a network of timm, and there is no such network or no timm.
+    """
+    if is_timm_name(name):
+        return timm_statistics(name)
     return ((0.5,) * 3, (0.5,) * 3) if name in CENTRED else (IMAGENET_MEAN, IMAGENET_STD)
 
 
-@functools.cache
-def import_torchvision() -> ModuleType:
-    """Import torchvision, also where its compiled operators do not match the build of torch.
-
-    PyPI's torchvision is built against CUDA. Beside a CPU build of torch its operators cannot load and its
-    import fails, though models and transforms need none of them. Declaring the two operators that it
-    registers fakes for is enough; with matching builds nothing is declared.
-    """
-    try:
-        import torchvision.models.feature_extraction
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision.models.feature_extraction
-    return torchvision
-
-
 def encoder_names() -> list[str]:
-    """Names of all encoders that can be asked for, sorted."""
+    """Names of torchvision's networks that can be asked for, sorted."""
     names = import_torchvision().models.list_models(module=import_torchvision().models)
     return [name for name in names if name.startswith(tuple(DEFAULT_LAYERS))]
 
 
 def check_encoder_name(name: str) -> None:
     """Raise SettingError with a suggestion unless `name` is an encoder."""
+    if is_timm_name(name):
+        check_timm_name(name)
+        return
     names = encoder_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
@@ -120,28 +110,22 @@ class Encoder(nn.Module):
 
     Args:
         config: name, layer and preprocessing.
-        weights: "none" for random weights, "imagenet" for torchvision's (downloaded once by torchvision),
-            or the path of a .safetensors file with torchvision's parameter names.
+        weights: "none" for random weights, "imagenet" for the library's pretrained ones (downloaded once by
+            torchvision or timm), or the path of a .safetensors file with the library's parameter names.
 
     Raises:
-        SettingError: unknown encoder or layer.
+        SettingError: unknown encoder or layer, or timm is not installed.
         CheckpointError: the weights cannot be downloaded or read, or do not fit.
     """
 
     def __init__(self, config: EncoderConfig, weights: str = "none"):
         super().__init__()
         self.config = config
-        model = build_model(config.name, "DEFAULT" if weights == "imagenet" else None)
-        layer = config.layer or default_layer(config.name, model)
-        extraction = import_torchvision().models.feature_extraction
-        nodes = extraction.get_graph_node_names(model.eval(), suppress_diff_warning=True)[1]
-        if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
-            layers = [name for name, _ in model.named_children()]
-            raise SettingError(f"Encoder {config.name!r} has no layer {layer!r}. Its parts are {', '.join(layers)}.")
-        self.graph = extraction.create_feature_extractor(model, {layer: "grid"}, suppress_diff_warning=True)
-        # The extractor holds a graph for training and one for evaluation; only the latter is wanted
-        # (no auxiliary heads), so it is copied out of its wrapper.
-        self.graph = torch.fx.GraphModule(self.graph, self.graph.eval_graph)
+        pretrained = weights == "imagenet"
+        if is_timm_name(config.name):
+            self.graph, self.stage = build_timm(config.name, config.layer, pretrained)
+        else:
+            self.graph, self.stage = build_graph(config.name, config.layer, pretrained), None
         if weights not in ("none", "imagenet"):
             load_weights(self.graph, Path(weights))
         if config.fold_batch_norm:
@@ -154,7 +138,15 @@ class Encoder(nn.Module):
     def forward(self, photos: Tensor) -> Tensor:
         """Grid, float (B, C, H, W), of photographs, uint8 RGB (B, 3, S, S)."""
         normalised = (photos.to(self.mean.dtype) - self.mean) / self.std  # (B, 3, S, S)
-        return self.graph(normalised.contiguous(memory_format=torch.channels_last))["grid"]  # (B, C, H, W)
+        return self._grid(normalised.contiguous(memory_format=torch.channels_last))  # (B, C, H, W)
+
+    def _grid(self, normalised: Tensor) -> Tensor:
+        """Grid, float (B, C, H, W), of normalised photographs, float (B, 3, S, S)."""
+        if self.stage is None:
+            return self.graph(normalised)["grid"]
+        return self.graph.forward_intermediates(
+            normalised, indices=[self.stage], intermediates_only=True, output_fmt="NCHW"
+        )[0]
 
     def freeze_through(self, layer: str) -> None:
         """Let the layers up to and with this one keep their weights in training, which then need no gradient.
@@ -189,10 +181,13 @@ class Encoder(nn.Module):
         side, training = image_size or self.config.image_size, self.training
         empty = torch.zeros(1, 3, side, side, device=next(self.graph.parameters()).device)
         try:
-            grid = self.graph.eval()(empty)["grid"]
-        except RuntimeError as error:
+            self.graph.eval()
+            grid = self._grid(empty)
+        except (RuntimeError, AssertionError) as error:
+            # Some of timm's halve the photograph in two ways at once, which differ where a half is no whole number.
+            hint = "" if self.stage is None else ". Try a multiple of 32."
             raise SettingError(
-                f"Photographs of {side} pixels a side do not fit {self.config.name!r}: {error}"
+                f"Photographs of {side} pixels a side do not fit {self.config.name!r}: {error}{hint}"
             ) from error
         self.graph.train(training)
         if grid.dim() != 4:
@@ -201,6 +196,26 @@ class Encoder(nn.Module):
                 f"{tuple(grid.shape)}. Choose an earlier layer."
             )
         return tuple(grid.shape[1:])
+
+
+def build_graph(name: str, layer: str, pretrained: bool) -> torch.fx.GraphModule:
+    """A network of torchvision through one of its layers, whose output it gives as "grid".
+
+    Raises:
+        SettingError: if there is no such encoder or layer.
+        CheckpointError: if its pretrained weights cannot be downloaded.
+    """
+    model = build_model(name, "DEFAULT" if pretrained else None)
+    layer = layer or default_layer(name, model)
+    extraction = import_torchvision().models.feature_extraction
+    nodes = extraction.get_graph_node_names(model.eval(), suppress_diff_warning=True)[1]
+    if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
+        layers = [name for name, _ in model.named_children()]
+        raise SettingError(f"Encoder {name!r} has no layer {layer!r}. Its parts are {', '.join(layers)}.")
+    extractor = extraction.create_feature_extractor(model, {layer: "grid"}, suppress_diff_warning=True)
+    # The extractor holds a graph for training and one for evaluation; only the latter is wanted
+    # (no auxiliary heads), so it is copied out of its wrapper.
+    return torch.fx.GraphModule(extractor, extractor.eval_graph)
 
 
 def build_model(name: str, weights: str | None) -> nn.Module:
@@ -228,7 +243,7 @@ def build_model(name: str, weights: str | None) -> nn.Module:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a local .safetensors file with torchvision's parameter names; names the model lacks are skipped.
+    """Load a local .safetensors file with the library's parameter names; names the model lacks are skipped.
 
     Raises:
         CheckpointError: if the file is missing, damaged, or lacks or misshapes a tensor of the model.
