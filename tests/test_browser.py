@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from .browser import CHROMIUM, DRIVER, Page, opened, served
+from .conftest import EXAMPLES
 
 pytestmark = [
     pytest.mark.browser,

@@ -53,7 +53,14 @@ def test_promises_hold_for_the_bundled_model(bundled, examples):
 
 # What the bundled model says of the page's examples. A change that is not meant to change what it says must not.
 GOLDEN = {
-@GOLDEN@
+    "bear": "A brown bear is standing in the grass.",
+    "cat": "A cat is sitting on a couch.",
+    "gull": "A plane is flying on the beach.",
+    "motorcycle": "A man is riding a motorcycle in the street.",
+    "riders": "A group of people are standing on the beach.",
+    "rocket": "A clock tower in front of a building.",
+    "skier": "A skier is skiing down a snowy hill.",
+    "tennis": "A tennis player is playing with a ball.",
 }
 
 
