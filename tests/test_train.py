@@ -243,6 +243,7 @@ def test_the_encoder_may_learn_in_part_and_from_smaller_photographs(data, tmp_pa
 
     monkeypatch.setattr(train.learn.fit, "train_step", watched)
     settings = {"encoder": "squeezenet1_1", "encoder_layer": "", "freeze_through": "features.6", "erase": 0.5}
+    settings["encoder_learning_rate"] = 5e-3
     recipe = small(data, tmp_path, training_image_size=48, randaugment=1, **settings)
     checkpoint = load_checkpoint(fit(replace(recipe, epochs=0)))
     assert set(sizes) == {48}
