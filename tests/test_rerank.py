@@ -1,5 +1,6 @@
 """Choosing among sentences, and the typical photograph."""
 
+import json
 from dataclasses import replace
 
 import numpy
@@ -13,9 +14,10 @@ from captioner.config import SearchConfig
 from captioner.rerank import agreements, by_agreement
 from captioner.search import search
 from captioner.vocabulary import Vocabulary
+from train.__main__ import main
 from train.learn.finish import with_image_size, with_typical, without_typical
 
-from .drawing import WORDS, draw, tiny_model
+from .drawing import WORDS, draw, drawn_data, tiny_model
 
 
 def test_agreement_is_the_mean_f_measure_of_ngrams():
@@ -96,3 +98,26 @@ def test_a_model_is_finished_and_read_again(tmp_path):
     plain.build()
     with pytest.raises(CheckpointError, match="typical_grid"):
         replace(finished, tensors=plain.tensors).build()
+
+
+def test_the_commands(tmp_path, capsys):
+    model = tiny_model()
+    plain, finished = (str(tmp_path / f"{name}.safetensors") for name in ("plain", "finished"))
+    save_checkpoint(Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model)), tmp_path / "plain.safetensors")
+    captions, images = tmp_path / "captions.json", ["--images", str(tmp_path / "images")]
+    captions.write_text(json.dumps(drawn_data(tmp_path / "images", 1)))
+    command = ["finish", plain, "--train", str(captions), "--val", str(captions), "--output", finished, *images]
+    assert main([*command, "--image-size", "96", "--photographs", "5"]) == 0
+    assert "The finished model is" in capsys.readouterr().out
+    found = load_checkpoint(finished)
+    assert found.config.typical
+    assert found.config.encoder.image_size == 96
+    assert found.scores["photographs"] == 12
+    evaluate = ["evaluate", "--annotations", str(captions), "--checkpoint", finished, *images]
+    report = tmp_path / "report.json"
+    assert main([*evaluate, "--rerank", "0.3", "--output", str(report)]) == 0
+    assert json.loads(report.read_text())["rerank"] == 0.3
+    assert main([*evaluate, "--rerank", "-1"]) == 1
+    assert "rerank must be a number from 0 to 5" in capsys.readouterr().err
+    assert main([*command, "--image-size", "8"]) == 1
+    assert "image_size must be" in capsys.readouterr().err

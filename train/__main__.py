@@ -291,7 +291,7 @@ def print_report(report: dict) -> None:
     elif attention:
         print("attention: no caption names a thing that is annotated in its photograph")
     facts = ("photographs", "references", "distinct_captions", "distinct_share", "words_used", "mean_words")
-    facts += ("beam_size", "milliseconds_per_photograph", "tokenizer")
+    facts += ("beam_size", "rerank", "milliseconds_per_photograph", "tokenizer")
     known = (f"{name.replace('_', ' ')} {report[name]}" for name in facts if name in report)
     print("scores are times 100; " + ", ".join(known))
     for problem in report.get("left_out", []):

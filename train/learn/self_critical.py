@@ -72,7 +72,8 @@ def rewards_of(
     What common phrases win everywhere tells no photograph from another. So the share `discrimination` of the CIDEr-D
     against that other photograph of the batch which the caption fits best is taken away, after the idea of Luo et
     al. 2018, "Discriminability objective for training descriptive captions" (arXiv:1803.04376), where a network
-    trained to match photographs and sentences judges; here the human captions do.
+    trained to match photographs and sentences judges; here the human captions do. The others are those that are seen
+    together: of a batch divided over processes, or by `accumulate`, fewer, so this reward depends on the division.
 
     Args:
         ids: int64 (B, K, T).
