@@ -114,6 +114,12 @@ def test_other_settings_or_no_flag_are_refused(data, tmp_path):
         fit(recipe)
     with pytest.raises(SettingError, match=r"was started with dropout = 0.1, now it is 0.2"):
         fit(replace(recipe, dropout=0.2), resume=True)
+    # A setting that the run did not know yet counts as its default.
+    earlier = load_checkpoint(tmp_path / "last.safetensors")
+    del earlier.progress["settings"]["erase"]
+    save_checkpoint(earlier, tmp_path / "last.safetensors")
+    with pytest.raises(SettingError, match=r"was started with erase = 0.0, now it is 0.5"):
+        fit(replace(recipe, erase=0.5), resume=True)
     assert fit(recipe, resume=True) == tmp_path / "best.safetensors"
     shutil.copy(tmp_path / "best.safetensors", tmp_path / "last.safetensors")
     with pytest.raises(SettingError, match="nothing can be resumed"):

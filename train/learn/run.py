@@ -1,6 +1,6 @@
 """A training run: what it consists of, and how it is saved and restored."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +95,14 @@ def load_saved(config: FitConfig, resume: bool) -> Checkpoint | None:
         raise SettingError(f"{last} holds a finished model, not the state of a run, so nothing can be resumed.")
     # Of a run that started from a model, the architecture is the model's, whatever the options say.
     config = config.with_architecture(saved.config) if config.start_from else config
-    now, before = plain(asdict(config)), saved.progress["settings"]
-    changed = [name for name in now if name not in FREE_ON_RESUME and now[name] != before.get(name)]
+    # A run of an earlier version lacks the settings that came later; it behaved as their defaults do.
+    defaults = {item.name: item.default for item in fields(FitConfig)}
+    now, before = plain(asdict(config)), plain(defaults) | saved.progress["settings"]
+    changed = [name for name in now if name not in FREE_ON_RESUME and now[name] != before[name]]
     if changed:
         name = changed[0]
         raise SettingError(
-            f"The run in {config.output} was started with {name} = {before.get(name)!r}, now it is {now[name]!r} "
+            f"The run in {config.output} was started with {name} = {before[name]!r}, now it is {now[name]!r} "
             f"(differing: {', '.join(changed)}). To resume, use the same settings."
         )
     return saved
