@@ -128,7 +128,7 @@ class Captioner:
         """
         config = SearchConfig.of(settings)
         found = search(self.model.decoder, grid.to(self.device), self._special, config)
-        if config.rerank:
+        if config.rerank and any(len(hypotheses) > 1 for hypotheses in found):
             found = self._rerank(found, config.rerank)
         return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
 

@@ -173,11 +173,9 @@ def run_finish(arguments: argparse.Namespace) -> None:
     checkpoint = load_checkpoint(arguments.checkpoint)
     if arguments.image_size:
         checkpoint = with_image_size(checkpoint, arguments.image_size)
-    photos = [
-        example.path for example in read_captions(Path(arguments.train), Path(arguments.images), "train").examples
-    ]
-    chosen = random.Random(0).sample(photos, min(len(photos), arguments.photographs))
-    checkpoint = with_typical(checkpoint, chosen, arguments.device, print)
+    examples = read_captions(Path(arguments.train), Path(arguments.images), "train").examples
+    chosen = random.Random(0).sample(examples, min(len(examples), arguments.photographs))
+    checkpoint = with_typical(checkpoint, [example.path for example in chosen], arguments.device, print)
     defaults = {name: getattr(SearchConfig(), name) for name in (*SEARCH, "rerank")}
     save_scored(checkpoint, arguments, defaults)
     print(f"The finished model is {arguments.output}.")

@@ -93,7 +93,7 @@ class Learner:
         return FolderCache(Path(self.config.feature_cache), gigabytes, identity, self.processes.count)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """What `restore` needs besides the model's own weights: plain values, and tensors by name."""
+        """What the two restorations need besides the model's own weights: plain values, and tensors by name."""
         tensors = {}
         if self.average:
             averages = model_tensors(self.average.module)
