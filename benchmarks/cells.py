@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from captioner.captioner import BUNDLED
 from captioner.checkpoint import load_checkpoint, with_prefix
 from captioner.errors import CaptionerError
-from train.learn.config import FitConfig
+from train.learn.config import PRECISIONS, FitConfig
 from train.learn.fit import fit
 
 
@@ -78,6 +78,7 @@ def recipe(arguments: argparse.Namespace, choice: Choice) -> FitConfig:
         feature_cache=arguments.feature_cache,
         cache_gigabytes=arguments.cache_gigabytes,
         device=arguments.device,
+        precision=arguments.precision,
     )
 
 
@@ -142,6 +143,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--feature-cache", required=True, help="folder for the grids, which all four read")
     parser.add_argument("--cache-gigabytes", type=float, default=4.0, help="room for them (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
+    parser.add_argument(
+        "--precision", default="bf16", choices=PRECISIONS, help="fp32 is faster on processors without bf16 (%(default)s)"
+    )
     parser.add_argument("--output", required=True, help="folder for the four runs, the table and the plot")
     return parser.parse_args(arguments)
 

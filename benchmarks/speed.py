@@ -8,11 +8,19 @@ import argparse
 import resource
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from captioner import Captioner, open_photo
 from captioner.__main__ import find_photos
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "beam 1": {"beam_size": 1},
+    "beam 3": {"beam_size": 3, "rerank": 0},
+    "beam 8": {"beam_size": 8, "rerank": 0},
+    "beam 8 reranked": {"beam_size": 8, "rerank": 0.3},
+}
 
 
 def main() -> None:
@@ -38,13 +46,13 @@ def main() -> None:
         encoding = best_of(arguments.repeat, lambda batches=batches: [captioner.encode(batch) for batch in batches])
         line = f"batch {batch_size}: encoding {1000 * encoding / len(files):.1f} ms"
         grids = [captioner.encode(batch) for batch in batches]
-        for beam_size in (1, 3, 5):
+        for name, settings in SEARCHES.items():
 
-            def decode(grids: list[torch.Tensor] = grids, beam_size: int = beam_size) -> None:
+            def decode(grids: list[torch.Tensor] = grids, settings: dict[str, Any] = settings) -> None:
                 for grid in grids:
-                    captioner.decode(grid, beam_size=beam_size)
+                    captioner.decode(grid, **settings)
 
-            line += f", beam {beam_size} {1000 * best_of(arguments.repeat, decode) / len(files):.1f} ms"
+            line += f", {name} {1000 * best_of(arguments.repeat, decode) / len(files):.1f} ms"
         print(f"{line} a photograph")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 

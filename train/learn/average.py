@@ -33,9 +33,11 @@ def average_checkpoints(paths: Sequence[Path]) -> Checkpoint:
                 f"{path} has another architecture or vocabulary than {paths[0]}, so they cannot be averaged. "
                 "Please give models that were fine-tuned from the same one."
             )
+    # Adding to the first rather than to 0 keeps a -0.0, so that an encoder which they share stays the same file
+    # content, and its cached grids are found.
     tensors = {
-        name: sum(checkpoint.tensors[name].float() for checkpoint in checkpoints) / len(checkpoints)
-        for name in first.tensors
+        name: sum((other.tensors[name].float() for other in checkpoints[1:]), start=value.float()) / len(checkpoints)
+        for name, value in first.tensors.items()
     }
     kinds = {name: value.dtype for name, value in first.tensors.items()}
     whole = {name: value if kinds[name].is_floating_point else value.to(kinds[name]) for name, value in tensors.items()}
