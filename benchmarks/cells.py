@@ -144,7 +144,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache-gigabytes", type=float, default=4.0, help="room for them (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
     parser.add_argument(
-        "--precision", default="bf16", choices=PRECISIONS, help="fp32 is faster on processors without bf16 (%(default)s)"
+        "--precision", default="bf16", choices=PRECISIONS, help="fp32 where the processor has no bf16 (%(default)s)"
     )
     parser.add_argument("--output", required=True, help="folder for the four runs, the table and the plot")
     return parser.parse_args(arguments)
