@@ -59,7 +59,7 @@ def animate(page: Page, target: Path) -> None:
 def main() -> None:
     """Serve, look, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photo", nargs="?", type=Path, default=ROOT / "captioner" / "examples" / "cat.jpg")
+    parser.add_argument("photo", nargs="?", type=Path, default=ROOT / "captioner" / "examples" / "riders.jpg")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "screenshots")
     parser.add_argument("--word", type=int, default=1, help="which word to choose, from 0 (%(default)s)")
     arguments = parser.parse_args()

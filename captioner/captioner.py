@@ -128,7 +128,7 @@ class Captioner:
         """
         config = SearchConfig.of(settings)
         found = search(self.model.decoder, grid.to(self.device), self._special, config)
-        if config.rerank and any(len(hypotheses) > 1 for hypotheses in found):
+        if config.rerank and self.config.typical and any(len(hypotheses) > 1 for hypotheses in found):
             found = self._rerank(found, config.rerank)
         return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
 
@@ -175,9 +175,7 @@ class Captioner:
         return reranked
 
     def _priors(self, sentences: list[list[int]]) -> list[float]:
-        """Log-probability of each sentence of the typical photograph; all alike if the model does not know it."""
-        if not self.config.typical:
-            return [0.0] * len(sentences)
+        """Log-probability of each sentence of the typical photograph."""
         start, end = self._special.start, self._special.end
         whole = [torch.tensor([start, *ids, end]) for ids in sentences]
         ids = nn.utils.rnn.pad_sequence(whole, batch_first=True).to(self.device)  # (N, T + 1), 0 after the end

@@ -47,8 +47,8 @@ def cat(page, bundled, examples):
 
 def test_first_screen_works_at_once(page, bundled):
     assert "where it looked" in page.text()
-    page.click("Rocket")
-    page.shows(bundled.caption(EXAMPLES / "rocket.jpg").text)
+    page.click("Riders")
+    page.shows(bundled.caption(EXAMPLES / "riders.jpg").text)
 
 
 def test_a_word_shows_its_map(page, cat):

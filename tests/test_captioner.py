@@ -13,8 +13,8 @@ from captioner import Caption, Captioner, PhotoError, SettingError
 from .drawing import draw, tiny_captioner
 
 
-def check_promises(caption: Caption) -> None:
-    """What holds of every caption of every model."""
+def check_promises(caption: Caption, reranked: bool = False) -> None:
+    """What holds of every caption of every model; reranked ones are not in the order of their scores."""
     assert caption.text
     assert caption.words
     assert "<" not in caption.text
@@ -28,7 +28,7 @@ def check_promises(caption: Caption) -> None:
     texts = [caption.text, *(other.text for other in caption.alternatives)]
     assert len(set(texts)) == len(texts)
     scores = [caption.score, *(other.score for other in caption.alternatives)]
-    assert scores == sorted(scores, reverse=True)
+    assert reranked or scores == sorted(scores, reverse=True)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -42,7 +42,7 @@ def test_promises_hold_for_any_model(cell, method):
 def test_promises_hold_for_the_bundled_model(bundled, examples):
     captions = bundled.caption_batch(examples)
     for caption in captions:
-        check_promises(caption)
+        check_promises(caption, reranked=True)
         assert caption.attention.shape[1:] == (8, 8)
         assert len(caption.alternatives) >= 1
     # The old complaint: every photograph got the same sentence, every word the same map.
@@ -54,13 +54,13 @@ def test_promises_hold_for_the_bundled_model(bundled, examples):
 # What the bundled model says of the page's examples. A change that is not meant to change what it says must not.
 GOLDEN = {
     "bear": "A brown bear is standing in the grass.",
-    "cat": "A cat is sitting on a couch.",
-    "gull": "A plane is flying on the beach.",
-    "kitchen": "A kitchen with a sink and a table.",
-    "motorcycle": "A man is riding a motorcycle in the street.",
-    "rocket": "A clock tower in front of a building.",
-    "skier": "A skier is skiing down a snowy hill.",
-    "tennis": "A tennis player is playing with a ball.",
+    "cat": "A cat is sitting on a laptop.",
+    "gull": "A man is flying a kite on the beach.",
+    "kitchen": "A kitchen with a table and a sink.",
+    "motorcycle": "A man is riding a motorcycle on a road.",
+    "riders": "A group of people are riding horses on the beach.",
+    "skier": "A man is skiing down a snowy hill.",
+    "tennis": "A tennis player is playing on the court.",
 }
 
 

@@ -44,8 +44,7 @@ def choose_search(method: str) -> dict[str, Any]:
         settings["beam_size"] = slider("Beam size", 2, 10, DEFAULTS.beam_size, key="beam_size")
         about = (
             "Of the sentences found, prefer the one that agrees with the others and would not suit just any "
-            "photograph. 0 takes the one with the best score. A model that was not finished for it, as the bundled one "
-            "was not, looks for agreement alone."
+            "photograph. 0 takes the one with the best score, and so does a model that was not finished for it."
         )
         settings["rerank"] = slider("Reranking", 0.0, 1.0, DEFAULTS.rerank, 0.1, key="rerank", help=about)
     if method == "sample":
