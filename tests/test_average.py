@@ -45,7 +45,7 @@ def test_what_models_share_keeps_its_digest(tmp_path):
     model = tiny_model()
     tensors = to_half(model_tensors(model))
     largest = max(tensors.values(), key=lambda value: value.numel())
-    largest.view(-1)[0] = -0.0
+    largest[(0,) * largest.dim()] = -0.0
     save_checkpoint(Checkpoint(model.config, Vocabulary(WORDS), tensors), tmp_path / "one.safetensors")
-    mean = average_checkpoints([tmp_path / "one.safetensors"] * 3)
+    mean = average_checkpoints([tmp_path / "one.safetensors"] * 2)
     assert digest(mean.tensors) == digest(load_checkpoint(tmp_path / "one.safetensors").tensors)
