@@ -57,7 +57,7 @@ def test_first_screen_explains_itself(page):
     assert page.file_uploader[0].accept_multiple_files
     assert {".jpg", ".webp", ".tiff"} <= set(page.file_uploader[0].allowed_type)
     assert page.toggle[0].label == "Use the camera"
-    assert {button.label for button in page.button} >= {"Bear", "Cat", "Gull", "Kitchen", "Rocket"}
+    assert {button.label for button in page.button} >= {"Bear", "Cat", "Gull", "Kitchen", "Riders"}
     # Of the eight, two are named as ones that it gets wrong.
     assert [text.value for text in page.caption].count("it gets this wrong") == 2
     assert not page.get("bidi_component")
