@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from captioner.checkpoint import Checkpoint, load_checkpoint, to_half
 from captioner.errors import CheckpointError, SettingError
 
@@ -33,15 +36,21 @@ def average_checkpoints(paths: Sequence[Path]) -> Checkpoint:
                 f"{path} has another architecture or vocabulary than {paths[0]}, so they cannot be averaged. "
                 "Please give models that were fine-tuned from the same one."
             )
-    # Adding to the first rather than to 0 keeps a -0.0, so that an encoder which they share stays the same file
-    # content, and its cached grids are found.
-    tensors = {
-        name: sum((other.tensors[name].float() for other in checkpoints[1:]), start=value.float()) / len(checkpoints)
-        for name, value in first.tensors.items()
-    }
-    kinds = {name: value.dtype for name, value in first.tensors.items()}
-    whole = {name: value if kinds[name].is_floating_point else value.to(kinds[name]) for name, value in tensors.items()}
+    tensors = {name: mean_of([checkpoint.tensors[name] for checkpoint in checkpoints]) for name in first.tensors}
     origins = [checkpoint.origin for checkpoint in checkpoints]
     data = {name: first.origin[name] for name in ("photographs", "captions") if name in first.origin}
     origin = data | {"average_of": origins}
-    return Checkpoint(first.config, first.vocabulary, to_half(whole), origin)
+    return Checkpoint(first.config, first.vocabulary, to_half(tensors), origin)
+
+
+def mean_of(tensors: Sequence[Tensor]) -> Tensor:
+    """The mean of tensors of one kind, whole numbers rounded down.
+
+    What all share stays as it is to the bit, since a cache of grids knows the encoder by its bytes, of which neither
+    rounding nor adding a -0.0 to 0 must change one.
+    """
+    first = tensors[0]
+    if all(torch.equal(first, other) for other in tensors[1:]):
+        return first
+    mean = sum(tensor.float() for tensor in tensors) / len(tensors)
+    return mean if first.is_floating_point() else mean.to(first.dtype)
