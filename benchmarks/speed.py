@@ -19,7 +19,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "beam 1": {"beam_size": 1},
     "beam 3": {"beam_size": 3, "rerank": 0},
     "beam 8": {"beam_size": 8, "rerank": 0},
-    "beam 8 reranked": {"beam_size": 8, "rerank": 0.3},
+    "the default search": {},
 }
 
 

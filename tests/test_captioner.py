@@ -40,6 +40,8 @@ def test_promises_hold_for_any_model(cell, method):
 
 
 def test_promises_hold_for_the_bundled_model(bundled, examples):
+    for caption in bundled.caption_batch(examples, rerank=0):
+        check_promises(caption)
     captions = bundled.caption_batch(examples)
     for caption in captions:
         check_promises(caption, reranked=True)

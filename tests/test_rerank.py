@@ -7,7 +7,7 @@ import numpy
 import pytest
 import torch
 
-from captioner import Captioner, CheckpointError
+from captioner import Caption, Captioner, CheckpointError
 from captioner.captioner import special_ids
 from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
 from captioner.config import SearchConfig
@@ -53,15 +53,19 @@ def captioner_of(typical: bool) -> Captioner:
     return Captioner(checkpoint.build(), checkpoint.vocabulary, "cpu", checkpoint)
 
 
+def in_order(captioner: Captioner, grid: torch.Tensor, rerank: float) -> list[list[Caption]]:
+    """All captions found of each photograph, best first."""
+    found = captioner.decode(grid, beam_size=6, alternatives=20, rerank=rerank)
+    return [[best, *best.alternatives] for best in found]
+
+
 def test_reranking_reorders_and_keeps_scores():
     captioner = captioner_of(typical=True)
     grid = torch.randn(3, captioner.config.decoder.grid_channels, 2, 2)
-    plain = captioner.decode(grid, beam_size=6, alternatives=20, rerank=0)
-    other = captioner.decode(grid, beam_size=6, alternatives=20, rerank=0.5)
-    for before, after in zip(plain, other, strict=True):
-        texts = [{caption.text: caption.score for caption in (found, *found.alternatives)} for found in (before, after)]
-        assert texts[0].keys() == texts[1].keys()
-        assert all(texts[0][text] == pytest.approx(score) for text, score in texts[1].items())
+    for before, after in zip(in_order(captioner, grid, 0), in_order(captioner, grid, 0.5), strict=True):
+        scores = {caption.text: caption.score for caption in before}
+        assert scores.keys() == {caption.text for caption in after}
+        assert all(scores[caption.text] == pytest.approx(caption.score) for caption in after)
     together = [caption.text for caption in captioner.decode(grid, rerank=0.5)]
     alone = [captioner.decode(part[None], rerank=0.5)[0].text for part in grid]
     assert together == alone  # what else is in the batch does not matter
@@ -70,10 +74,8 @@ def test_reranking_reorders_and_keeps_scores():
 def test_a_model_that_does_not_know_the_typical_photograph_takes_the_best_score():
     captioner = captioner_of(typical=False)
     grid = torch.randn(3, captioner.config.decoder.grid_channels, 2, 2)
-    plain = captioner.decode(grid, beam_size=6, alternatives=20, rerank=0)
-    other = captioner.decode(grid, beam_size=6, alternatives=20, rerank=0.5)
-    for before, after in zip(plain, other, strict=True):
-        assert [c.text for c in (before, *before.alternatives)] == [c.text for c in (after, *after.alternatives)]
+    for before, after in zip(in_order(captioner, grid, 0), in_order(captioner, grid, 0.5), strict=True):
+        assert [caption.text for caption in before] == [caption.text for caption in after]
 
 
 def test_priors_are_the_log_probabilities_of_the_typical_photograph():
