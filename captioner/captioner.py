@@ -129,7 +129,7 @@ class Captioner:
         config = SearchConfig.of(settings)
         found = search(self.model.decoder, grid.to(self.device), self._special, config)
         if config.rerank and self.config.typical and any(len(hypotheses) > 1 for hypotheses in found):
-            found = self._rerank(found, config.rerank)
+            found = self._rerank(found, grid.to(self.device), config)
         return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
 
     @torch.inference_mode()
@@ -163,16 +163,29 @@ class Captioner:
         return without_forbidden(self.model.decoder.predict(hidden[0]).float(), self._special)
 
     @torch.inference_mode()
-    def _rerank(self, found: list[list[Hypothesis]], strength: float) -> list[list[Hypothesis]]:
+    def _rerank(self, found: list[list[Hypothesis]], grid: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:
         """The hypotheses of each photograph in the order in which to prefer them (see `rerank.py`)."""
         priors = iter(self._priors([hypothesis.ids for hypotheses in found for hypothesis in hypotheses]))
+        matches = self._matches(found, grid) if config.match and self.config.matcher else None
         reranked = []
-        for hypotheses in found:
+        for photo, hypotheses in enumerate(found):
             sentences = [hypothesis.ids for hypothesis in hypotheses]
-            log_probs = [hypothesis.log_prob for hypothesis in hypotheses]
-            own = [next(priors) for _ in hypotheses]
-            reranked.append([hypotheses[place] for place in by_agreement(sentences, log_probs, own, strength)])
+            evidence = [hypothesis.log_prob - config.rerank * next(priors) for hypothesis in hypotheses]
+            if matches:
+                evidence = [value + config.match * fit for value, fit in zip(evidence, matches[photo], strict=False)]
+            reranked.append([hypotheses[place] for place in by_agreement(sentences, evidence)])
         return reranked
+
+    def _matches(self, found: list[list[Hypothesis]], grid: Tensor) -> list[list[float]]:
+        """How well each photograph's sentences suit it; rows are as long as the longest, filled up with 0."""
+        most = max(map(len, found))
+        sentences = [[hypothesis.ids for hypothesis in hypotheses] for hypotheses in found]
+        rows = [ids for own in sentences for ids in [*own, *[[]] * (most - len(own))]]
+        ids = nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.int64) for row in rows], batch_first=True)
+        read, is_word = self.model.matcher.read(ids.to(self.device), self.model.decoder.embedding.weight)
+        shape = (len(found), most)
+        seen = self.model.matcher.look(grid.float())
+        return self.model.matcher.compare(seen, read.unflatten(0, shape), is_word.unflatten(0, shape)).tolist()
 
     def _priors(self, sentences: list[list[int]]) -> list[float]:
         """Log-probability of each sentence of the typical photograph."""

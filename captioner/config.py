@@ -89,12 +89,25 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
+class MatcherConfig:
+    """The judge of photograph and sentence: its width, and dropout while it learns."""
+
+    width: int = 256
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_range(self, "width", 1, 65536, whole=True)
+        check_range(self, "dropout", 0, 0.99)
+
+
+@dataclass(frozen=True)
 class CaptionerConfig:
-    """A whole model: encoder and decoder, and whether it knows the typical photograph, for reranking."""
+    """A whole model: encoder and decoder, and for reranking the typical photograph and a matcher, if it has them."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     typical: bool = False
+    matcher: MatcherConfig | None = None
 
     def __post_init__(self) -> None:
         check(isinstance(self.typical, bool), f"typical must be true or false, not {self.typical!r}.")
@@ -112,7 +125,8 @@ class CaptionerConfig:
         """
         try:
             encoder, decoder = EncoderConfig(**values["encoder"]), DecoderConfig(**values["decoder"])
-            return cls(encoder, decoder, values.get("typical", False))
+            matcher = MatcherConfig(**values["matcher"]) if values.get("matcher") else None
+            return cls(encoder, decoder, values.get("typical", False), matcher)
         except (KeyError, TypeError, ValueError) as error:
             raise SettingError(f"The configuration cannot be read: {error}.") from error
 
@@ -129,7 +143,8 @@ class SearchConfig:
     `rerank`: of the sentences found, prefer the one that agrees most with all of them, each weighing as much as it
     is probable, and the less the more it suits any photograph; this is how much the latter counts. 0 prefers the
     best score, and so does a model that does not know the typical photograph (`train finish` tells it), because
-    agreement alone makes captions worse.
+    agreement alone makes captions worse. `match`: how much, in reranking, it counts how well the sentence suits the
+    photograph by the model's matcher, if it has one (`train match` makes it); 0 leaves it out.
     """
 
     method: str = "beam"
@@ -143,6 +158,7 @@ class SearchConfig:
     seed: int = 0
     alternatives: int = 4
     rerank: float = 0.3
+    match: float = 2.0
 
     def __post_init__(self) -> None:
         check_choice(self, "method", METHODS)
@@ -153,6 +169,7 @@ class SearchConfig:
         check_range(self, "alternatives", 0, 50, whole=True)
         check_range(self, "seed", 0, 2**63 - 1, whole=True)
         check_range(self, "length_penalty rerank", 0, 5)
+        check_range(self, "match", 0, 20)
         check_range(self, "temperature", 0.01, 10)
         check_range(self, "top_p", 0.001, 1)
 

@@ -6,6 +6,7 @@ from torch import nn
 from .config import CaptionerConfig
 from .decoder import Decoder
 from .encoder import Encoder
+from .matcher import Matcher
 
 
 class CaptionModel(nn.Module):
@@ -25,3 +26,5 @@ class CaptionModel(nn.Module):
         if config.typical:
             # The mean of all grid cells of all photographs: what the decoder says of it, it would say of any.
             self.register_buffer("typical_grid", torch.zeros(config.decoder.grid_channels, 1, 1))
+        if config.matcher:
+            self.matcher = Matcher(config.matcher, config.decoder.grid_channels, config.decoder.embedding_width)

@@ -1,10 +1,12 @@
 """Choosing among the sentences that a search has found.
 
-The likeliest sentence is often one that suits any photograph. Two ideas, both old, do better:
+The likeliest sentence is often one that suits any photograph. Three ideas do better:
 
 - What would have been said of any photograph tells nothing about this one, so its probability there counts against
   a sentence: Li et al. 2016, "A diversity-promoting objective function for neural conversation models"
   (arXiv:1510.03055), log p(sentence | photograph) - strength * log p(sentence).
+- A network that has learnt which sentences and photographs belong together judges them as a whole (`matcher.py`); its
+  score, times a weight, is added.
 - Rather than the one sentence with the highest score, take the one that agrees most with all of them, each weighing
   as much as it is probable: minimum Bayes risk, Kumar and Byrne 2004, "Minimum Bayes-risk decoding for statistical
   machine translation".
@@ -19,19 +21,14 @@ import numpy
 LONGEST = 4
 
 
-def by_agreement(
-    sentences: Sequence[Sequence[int]], log_probs: Sequence[float], priors: Sequence[float], strength: float
-) -> list[int]:
+def by_agreement(sentences: Sequence[Sequence[int]], evidence: Sequence[float]) -> list[int]:
     """The order in which to prefer sentences of one photograph, as indices, best first.
 
     Args:
         sentences: their ids.
-        log_probs: log-probability of each, given the photograph.
-        priors: log-probability of each, given none.
-        strength: how much of the prior counts against a sentence; 0 leaves minimum Bayes risk alone.
+        evidence: what speaks for each, as a log-probability but for a constant: the sum above.
     """
-    evidence = numpy.array(log_probs) - strength * numpy.array(priors)
-    weights = numpy.exp(evidence - evidence.max())
+    weights = numpy.exp(numpy.array(evidence) - max(evidence))
     agreement = agreements(sentences) @ (weights / weights.sum())
     return sorted(range(len(sentences)), key=lambda index: -agreement[index])
 

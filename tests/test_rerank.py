@@ -15,7 +15,7 @@ from captioner.rerank import agreements, by_agreement
 from captioner.search import search
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
-from train.learn.finish import with_image_size, with_typical, without_typical
+from train.learn.finish import unfinished, with_image_size, with_typical
 
 from .drawing import WORDS, draw, drawn_data, tiny_model
 
@@ -32,14 +32,14 @@ def test_agreement_is_the_mean_f_measure_of_ngrams():
 def test_the_sentence_that_agrees_with_most_wins_over_a_lone_likely_one():
     lone, first, second = [1, 2, 3, 4], [5, 6, 7, 8, 9], [5, 6, 7, 8]
     log_probs = [-2.0, -2.3, -2.4]
-    assert by_agreement([lone, first, second], log_probs, [0.0] * 3, 0.0) in ([1, 2, 0], [2, 1, 0])
+    assert by_agreement([lone, first, second], log_probs) in ([1, 2, 0], [2, 1, 0])
 
 
 def test_what_suits_any_photograph_counts_against_a_sentence():
     common, special = [1, 2, 3], [7, 8, 9]
     log_probs, priors = [-5.0, -5.5], [-6.0, -16.0]
-    assert by_agreement([common, special], log_probs, priors, 0.0) == [0, 1]
-    assert by_agreement([common, special], log_probs, priors, 0.3) == [1, 0]
+    assert by_agreement([common, special], log_probs) == [0, 1]
+    assert by_agreement([common, special], [a - 0.3 * b for a, b in zip(log_probs, priors, strict=True)]) == [1, 0]
 
 
 def captioner_of(typical: bool) -> Captioner:
@@ -103,7 +103,7 @@ def test_a_model_is_finished_and_read_again(tmp_path):
     assert captioner.config.encoder.image_size == 96
     expected = captioner.encode(photos[:2]).mean((0, 2, 3))
     assert torch.allclose(captioner.model.typical_grid.flatten(), expected, atol=1e-3, rtol=1e-3)
-    plain = without_typical(load_checkpoint(tmp_path / "finished.safetensors"))
+    plain = unfinished(load_checkpoint(tmp_path / "finished.safetensors"))
     assert "typical_grid" not in plain.tensors
     plain.build()
     with pytest.raises(CheckpointError, match="typical_grid"):

@@ -1,4 +1,4 @@
-"""python -m train check | fit | average | finish | evaluate: look at data, train captioners, and score them."""
+"""python -m train check | fit | average | match | finish | evaluate: look at data, train captioners, and score them."""
 
 import argparse
 import json
@@ -126,9 +126,10 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page", help="write an HTML page of photographs, captions and maps, worst and best first")
     parser.add_argument("--page-photos", type=whole_number, default=100, help="photographs on it (%(default)s)")
     parser.add_argument("--beam-size", type=int, default=SearchConfig().beam_size, help="(%(default)s)")
-    penalty, rerank = SearchConfig().length_penalty, SearchConfig().rerank
+    penalty, rerank, match = SearchConfig().length_penalty, SearchConfig().rerank, SearchConfig().match
     parser.add_argument("--length-penalty", type=float, default=penalty, help="(%(default)s)")
     parser.add_argument("--rerank", type=float, default=rerank, help="0 takes the best score (%(default)s)")
+    parser.add_argument("--match", type=float, default=match, help="0 leaves the matcher out (%(default)s)")
     parser.add_argument("--batch-size", type=whole_number, default=25, help="photographs at a time (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
 
@@ -139,6 +140,23 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val", required=True, help="captions to score it by; of a Karpathy json the val part")
     parser.add_argument("--images", required=True, help="folder that the file names are relative to")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
+
+
+def add_match_parser(commands: Any) -> None:
+    """What `match` can be told."""
+    from .learn.matching import MatchingConfig
+
+    parser = commands.add_parser("match", help="train a judge of photograph and sentence for a trained model")
+    parser.add_argument("checkpoint", help="the model")
+    parser.add_argument("--train", required=True, help="captions that it was trained on")
+    parser.add_argument("--images", required=True, help="folder that the file names are relative to")
+    parser.add_argument("--output", required=True, help="folder for model, grids and sentences")
+    parser.add_argument("--resume", action="store_true", help="go on where the run in --output stopped")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
+    for item in fields(MatchingConfig):
+        option = f"--{item.name.replace('_', '-')}"
+        parser.add_argument(option, type=type(item.default), default=item.default, help="(%(default)s)")
+    parser.set_defaults(run=run_match)
 
 
 def recipe_of(arguments: argparse.Namespace) -> FitConfig:
@@ -181,6 +199,22 @@ def run_finish(arguments: argparse.Namespace) -> None:
     print(f"The finished model is {arguments.output}.")
 
 
+def run_match(arguments: argparse.Namespace) -> None:
+    """Train a matcher for a model."""
+    from .learn.matching import Matching, MatchingConfig
+
+    check_packages("pycocoevalcap")
+    config = MatchingConfig(**{item.name: getattr(arguments, item.name) for item in fields(MatchingConfig)})
+    examples = read_captions(Path(arguments.train), Path(arguments.images), "train").examples
+    examples, unreadable = readable_photos(examples, tolerated_share=0.05)
+    for problem in unreadable:
+        print(f"photograph left out: {problem}")
+    output = Path(arguments.output)
+    run = Matching(load_checkpoint(arguments.checkpoint), examples, config, output, arguments.device, arguments.resume)
+    save_checkpoint(run.train(), output / "matched.safetensors")
+    print(f"The model with its matcher is {output / 'matched.safetensors'}; `finish` makes it ready for use.")
+
+
 def save_scored(checkpoint: Checkpoint, arguments: argparse.Namespace, search: dict[str, Any]) -> None:
     """Write a model with its scores on the validation photographs."""
     save_checkpoint(checkpoint, Path(arguments.output))  # before it is scored: nothing is lost if that fails
@@ -219,7 +253,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         texts = read_results(Path(arguments.results))
     else:
         examples, unreadable = readable_photos(examples, tolerated_share=1.0)
-        search = {name: getattr(arguments, name) for name in ("beam_size", "length_penalty", "rerank")}
+        search = {name: getattr(arguments, name) for name in ("beam_size", "length_penalty", "rerank", "match")}
         SearchConfig.of(search)
         captioner = Captioner.load(arguments.checkpoint, arguments.device)
         written = write_captions(captioner, examples, arguments.batch_size, **search)
@@ -289,7 +323,7 @@ def print_report(report: dict) -> None:
     elif attention:
         print("attention: no caption names a thing that is annotated in its photograph")
     facts = ("photographs", "references", "distinct_captions", "distinct_share", "words_used", "mean_words")
-    facts += ("beam_size", "rerank", "milliseconds_per_photograph", "tokenizer")
+    facts += ("beam_size", "rerank", "match", "milliseconds_per_photograph", "tokenizer")
     known = (f"{name.replace('_', ' ')} {report[name]}" for name in facts if name in report)
     print("scores are times 100; " + ", ".join(known))
     for problem in report.get("left_out", []):
@@ -311,6 +345,7 @@ def main(arguments: list[str] | None = None) -> int:
     average_parser.add_argument("checkpoints", nargs="+", help="two or more")
     add_scoring_arguments(average_parser)
     average_parser.set_defaults(run=run_average)
+    add_match_parser(commands)
     finish_parser = commands.add_parser("finish", help="make a trained model ready for use")
     finish_parser.add_argument("checkpoint", help="the model")
     finish_parser.add_argument("--train", required=True, help="captions that it was trained on")

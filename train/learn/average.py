@@ -14,6 +14,8 @@ from torch import Tensor
 from captioner.checkpoint import Checkpoint, load_checkpoint, to_half
 from captioner.errors import CheckpointError, SettingError
 
+from .finish import unfinished
+
 
 def average_checkpoints(paths: Sequence[Path]) -> Checkpoint:
     """The mean of models, each weighing the same, rounded as training rounds what it stores.
@@ -24,7 +26,7 @@ def average_checkpoints(paths: Sequence[Path]) -> Checkpoint:
     """
     if len(paths) < 2:
         raise SettingError("Averaging takes at least two checkpoints.")
-    checkpoints = [load_checkpoint(path) for path in paths]
+    checkpoints = [unfinished(load_checkpoint(path)) for path in paths]
     for checkpoint in checkpoints:
         checkpoint.build()  # tells what is damaged
     first = checkpoints[0]

@@ -12,6 +12,7 @@ from captioner.checkpoint import Checkpoint
 from captioner.errors import DataError, PhotoError
 
 NAME = "typical_grid"
+MATCHER = "matcher."
 
 
 def with_image_size(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
@@ -51,7 +52,9 @@ def with_typical(checkpoint: Checkpoint, photos: Sequence[Path], device: str, sa
     return replace(checkpoint, config=replace(checkpoint.config, typical=True), tensors=tensors)
 
 
-def without_typical(checkpoint: Checkpoint) -> Checkpoint:
-    """The same model without it: training changes the grids, so their mean must be taken anew."""
-    tensors = {name: value for name, value in checkpoint.tensors.items() if name != NAME}
-    return replace(checkpoint, config=replace(checkpoint.config, typical=False), tensors=tensors)
+def unfinished(checkpoint: Checkpoint) -> Checkpoint:
+    """The same model without what reranking needs: training changes the grids, so it must be made anew."""
+    tensors = {
+        name: value for name, value in checkpoint.tensors.items() if name != NAME and not name.startswith(MATCHER)
+    }
+    return replace(checkpoint, config=replace(checkpoint.config, typical=False, matcher=None), tensors=tensors)

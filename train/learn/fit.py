@@ -9,11 +9,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from captioner.errors import DataError
+from captioner.interrupt import leave_interrupts_to_parent, polite_interrupts
 
 from ..data.dataset import collate, epoch_order
 from ..judge.evaluate import check_packages
 from .config import FitConfig
-from .interrupt import leave_interrupts_to_parent, polite_interrupts
 from .material import Material
 from .processes import Processes
 from .progress import Progress

@@ -18,7 +18,7 @@ from captioner.vocabulary import tokenize
 from ..data.grids import FolderCache, GridCache, MemoryCache
 from ..judge.cider import CiderD
 from .config import FitConfig
-from .finish import without_typical
+from .finish import unfinished
 from .material import Material
 from .objective import CrossEntropy, SelfCritical
 from .processes import Processes
@@ -163,7 +163,7 @@ def encoder_of(path: Path, wanted: EncoderConfig) -> Encoder:
 
 def existing_model(existing: Checkpoint, dropout: float) -> CaptionModel:
     """The model of a checkpoint, with this run's dropout."""
-    existing = without_typical(existing)
+    existing = unfinished(existing)
     decoder = replace(existing.config.decoder, dropout=dropout)
     return replace(existing, config=replace(existing.config, decoder=decoder)).build()
 

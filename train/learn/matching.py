@@ -1,0 +1,245 @@
+"""Training the matcher (`captioner/matcher.py`) of a captioner, whose other weights stay as they are.
+
+It learns two things at once: to tell a photograph's captions from those of the other photographs of a batch, in both
+directions (Radford et al. 2021, arXiv:2103.00020), and to prefer, of the search's own sentences about it, those that
+are worth more, which are the ones it will have to choose among (listwise, Cao et al. 2007).
+
+Shapes: B photographs, K sentences of each, T words.
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from captioner import Captioner
+from captioner.checkpoint import (
+    Checkpoint,
+    digest,
+    load_checkpoint,
+    model_tensors,
+    save_checkpoint,
+    to_half,
+)
+from captioner.config import MatcherConfig, check_range
+from captioner.errors import SettingError
+from captioner.interrupt import polite_interrupts
+from captioner.matcher import Matcher
+from captioner.vocabulary import tokenize
+
+from ..data.captions import Example
+from ..data.grids import FolderCache
+from .finish import MATCHER, unfinished
+from .sentences import Sentence, find_sentences
+
+# Beyond this many words a caption tells little more.
+MOST_WORDS = 24
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """How a matcher is trained.
+
+    `sentences`: how many of the search's own are compared for a photograph. `temperature`: how sharply the better are
+    to be preferred, in units of the mean CIDEr-D of all of them. `beam_size`: of the search that finds them.
+    """
+
+    epochs: int = 5
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    width: int = 256
+    dropout: float = 0.3
+    sentences: int = 10
+    temperature: float = 0.3
+    beam_size: int = 8
+    cache_gigabytes: float = 4.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range(self, "epochs width beam_size", 1, 10_000, whole=True)
+        check_range(self, "batch_size sentences", 2, 10_000, whole=True)
+        check_range(self, "learning_rate temperature", 1e-9, 100)
+        check_range(self, "cache_gigabytes weight_decay", 0, 1e6)
+
+
+class Matching:
+    """A training of a matcher, in a folder with which it can be gone on with.
+
+    Args:
+        checkpoint: the captioner.
+        examples: its training photographs and captions.
+        config: the recipe.
+        output: the folder.
+        device: where to train.
+        resume: go on where the run in the folder stopped.
+
+    Raises:
+        SettingError: if there is a run in the folder that is not to be gone on with, or was of another recipe.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        examples: Sequence[Example],
+        config: MatchingConfig,
+        output: Path,
+        device: str = "auto",
+        resume: bool = False,
+    ):
+        self.config, self.output, self.examples = config, output, list(examples)
+        last = output / "last.safetensors"
+        if last.exists() and not resume:
+            raise SettingError(f"{output} holds a run already. Go on with it by --resume, or choose another --output.")
+        saved = load_checkpoint(last) if last.exists() else None
+        if saved and saved.progress["settings"] != asdict(config):
+            raise SettingError(
+                f"The run in {output} was of another recipe. Give the same settings, or another --output."
+            )
+        self._checkpoint = saved or with_matcher(unfinished(checkpoint), config)
+        self._captioner = Captioner(self._checkpoint.build(), self._checkpoint.vocabulary, device)
+        self._model, self._device = self._captioner.model, self._captioner.device
+        self._model.requires_grad_(False)
+        self._matcher = self._model.matcher.requires_grad_(True)
+        self._optimizer = torch.optim.AdamW(
+            self._matcher.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.epoch = 0
+        if saved:
+            self._restore(saved)
+        encoder = digest({name: value.cpu() for name, value in self._model.encoder.state_dict().items()})
+        self._cache = FolderCache(output / "grids", config.cache_gigabytes, encoder)
+        words = self._checkpoint.vocabulary
+        self._captions = [
+            [words.encode(tokenize(text))[:MOST_WORDS] for text in each.captions] for each in self.examples
+        ]
+
+    def train(self, say: Callable[[str], None] = print) -> Checkpoint:
+        """Train to the end; the captioner with its matcher, rounded as it is stored.
+
+        Raises:
+            KeyboardInterrupt: after an interruption; finished epochs are saved, and so are grids and sentences.
+        """
+        self.output.mkdir(parents=True, exist_ok=True)
+        with polite_interrupts() as interrupted:
+            sentences = find_sentences(
+                self.examples, self._grids, self._model.decoder, self._checkpoint.vocabulary,
+                self.output / "sentences.jsonl", self.config.beam_size, interrupted,
+            )  # fmt: skip
+            while self.epoch < self.config.epochs and not interrupted():
+                loss = self._train_one_epoch(sentences, interrupted)
+                if loss is None:
+                    break
+                self.epoch += 1
+                self._save()
+                say(f"epoch {self.epoch}  loss {loss:.3f}")
+            if interrupted():
+                say(f"\nInterrupted. The same command with --resume goes on from {self.output}.")
+                raise KeyboardInterrupt
+        return replace(self._checkpoint, tensors=to_half(model_tensors(self._model)), progress={}, progress_tensors={})
+
+    def _train_one_epoch(self, sentences: Sequence[Sequence[Sentence]], stop: Callable[[], bool]) -> float | None:
+        """Go through all photographs; the mean loss, or None if it was told to stop."""
+        size, chance = self.config.batch_size, random.Random(f"{self.config.seed} {self.epoch}")
+        torch.manual_seed(hash((self.config.seed, self.epoch)))
+        order = list(range(len(self.examples)))
+        chance.shuffle(order)
+        scale = mean_reward(sentences) * self.config.temperature
+        batches = [order[first : first + size] for first in range(0, len(order), size)]
+        self._matcher.train()
+        total = 0.0
+        for number, batch in enumerate(tqdm(batches, f"epoch {self.epoch + 1}/{self.config.epochs}", unit="batch")):
+            self._set_rate(self.epoch * len(batches) + number, self.config.epochs * len(batches))
+            seen = self._matcher.look(self._grids([self.examples[index] for index in batch]))
+            captions = [chance.choice(self._captions[index]) for index in batch]
+            drawn = [
+                chance.sample(sentences[index], min(self.config.sentences, len(sentences[index]))) for index in batch
+            ]
+            loss = self._contrast(seen, captions) + self._preference(seen, drawn, scale)
+            self._optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self._matcher.parameters(), 2.0)
+            self._optimizer.step()
+            total += loss.item()
+            if stop():
+                return None
+        self._matcher.eval()
+        return total / len(batches)
+
+    def _contrast(self, seen: Tensor, captions: Sequence[Sequence[int]]) -> Tensor:
+        """Which caption belongs to a photograph, and which photograph to a caption: cross-entropy within the batch."""
+        read, is_word = self._read(captions)
+        scores = self._matcher.compare(seen, read[None], is_word[None])  # (B, B)
+        own = torch.arange(len(scores), device=scores.device)
+        return functional.cross_entropy(scores, own) + functional.cross_entropy(scores.t(), own)
+
+    def _preference(self, seen: Tensor, drawn: Sequence[Sequence[Sentence]], scale: float) -> Tensor:
+        """Which of a photograph's own sentences is worth how much: cross-entropy with the rewards' distribution."""
+        most = max(map(len, drawn))
+        filled = [[*own, *[Sentence([], -math.inf)] * (most - len(own))] for own in drawn]
+        read, is_word = self._read([sentence.ids for own in filled for sentence in own])
+        shape = (len(filled), most)
+        scores = self._matcher.compare(seen, read.unflatten(0, shape), is_word.unflatten(0, shape))  # (B, K)
+        rewards = torch.tensor([[sentence.reward for sentence in own] for own in filled], device=scores.device)
+        scores = scores.masked_fill(rewards.isinf(), -1e4)
+        return -((rewards / scale).softmax(1) * scores.log_softmax(1)).sum(1).mean()
+
+    def _read(self, sentences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Sentences of any lengths, as the matcher reads them."""
+        rows = [torch.tensor(ids, dtype=torch.int64) for ids in sentences]
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self._device)
+        return self._matcher.read(ids, self._model.decoder.embedding.weight)
+
+    def _grids(self, examples: Sequence[Example]) -> Tensor:
+        """The grids (B, C, H, W) of photographs, each encoded once."""
+        new = [example for example in examples if str(example.path) not in self._cache]
+        encoded = self._captioner.encode([example.path for example in new]) if new else ()
+        fresh = {
+            example.path: self._cache.put(str(example.path), grid) for example, grid in zip(new, encoded, strict=True)
+        }
+        halves = (fresh[each.path] if each.path in fresh else self._cache.get(str(each.path)) for each in examples)
+        return torch.stack([half.float() for half in halves]).to(self._device)
+
+    def _set_rate(self, step: int, steps: int) -> None:
+        """Warm up, then half a cosine."""
+        share = min(1.0, (step + 1) / (self.config.warmup_steps + 1)) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * share
+
+    def _save(self) -> None:
+        """Write what is needed to go on."""
+        tensors = {}
+        for name, parameter in self._matcher.named_parameters():
+            tensors |= {f"{key}.{name}": value for key, value in self._optimizer.state[parameter].items()}
+        progress = {"settings": asdict(self.config), "epoch": self.epoch}
+        state = {"tensors": model_tensors(self._model), "progress": progress, "progress_tensors": tensors}
+        save_checkpoint(replace(self._checkpoint, **state), self.output / "last.safetensors")
+
+    def _restore(self, saved: Checkpoint) -> None:
+        """Go on with the optimizer of a run that stopped."""
+        self.epoch = saved.progress["epoch"]
+        for name, parameter in self._matcher.named_parameters():
+            keys = ("exp_avg", "exp_avg_sq", "step")
+            self._optimizer.state[parameter] = {key: saved.progress_tensors[f"{key}.{name}"] for key in keys}
+
+
+def with_matcher(checkpoint: Checkpoint, config: MatchingConfig) -> Checkpoint:
+    """The same captioner with a matcher that has learnt nothing yet."""
+    torch.manual_seed(config.seed)
+    decoder, chosen = checkpoint.config.decoder, MatcherConfig(config.width, config.dropout)
+    new = Matcher(chosen, decoder.grid_channels, decoder.embedding_width)
+    tensors = {f"{MATCHER}{name}": value.detach() for name, value in new.named_parameters()}
+    return replace(checkpoint, config=replace(checkpoint.config, matcher=chosen), tensors=checkpoint.tensors | tensors)
+
+
+def mean_reward(sentences: Sequence[Sequence[Sentence]]) -> float:
+    """Of all sentences; above 0, so that one may divide by it."""
+    rewards = [sentence.reward for own in sentences for sentence in own]
+    return max(sum(rewards) / max(len(rewards), 1), 1e-6)

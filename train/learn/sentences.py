@@ -1,0 +1,79 @@
+"""The search's own sentences about the training photographs, each with what it is worth.
+
+They take minutes to find, so they are kept in a file, a line for each photograph, and a run that was stopped goes on.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+from tqdm import tqdm
+
+from captioner import SearchConfig
+from captioner.captioner import special_ids
+from captioner.decoder import Decoder
+from captioner.search import search
+from captioner.vocabulary import Vocabulary, tokenize
+
+from ..data.captions import Example
+from ..judge.cider import CiderD
+
+
+class Sentence(NamedTuple):
+    """The ids of a sentence, and its CIDEr-D (from 0 to 10) against the captions of its photograph."""
+
+    ids: list[int]
+    reward: float
+
+
+def find_sentences(
+    examples: Sequence[Example],
+    grids: Callable[[Sequence[Example]], Tensor],
+    decoder: Decoder,
+    vocabulary: Vocabulary,
+    path: Path,
+    beam_size: int,
+    stop: Callable[[], bool],
+    batch_size: int = 16,
+) -> list[list[Sentence]]:
+    """All sentences that a beam search finds of each photograph; fewer photographs if it was told to stop.
+
+    Args:
+        examples: the photographs, always the same for one file.
+        grids: gives the grids (B, C, H, W) of some of them.
+        decoder: what writes.
+        vocabulary: its words.
+        path: the file.
+        beam_size: of the search.
+        stop: asked after each batch.
+        batch_size: photographs at a time.
+    """
+    found = read_sentences(path)
+    special, config = special_ids(vocabulary), SearchConfig(beam_size=beam_size)
+    cider = CiderD([tokenize(caption) for caption in example.captions] for example in examples)
+    with (
+        path.open("a", encoding="utf-8") as file,
+        tqdm(total=len(examples), initial=len(found), desc="sentences", unit="photo") as bar,
+    ):
+        while len(found) < len(examples) and not stop():
+            batch = examples[len(found) : len(found) + batch_size]
+            for example, hypotheses in zip(batch, search(decoder, grids(batch), special, config), strict=True):
+                humans = [cider.weigh(tokenize(caption)) for caption in example.captions]
+                distinct = {tuple(hypothesis.ids): list(hypothesis.ids) for hypothesis in hypotheses}
+                rewards = (cider.compare(cider.weigh(vocabulary.decode(ids)), humans) for ids in distinct.values())
+                found.append([Sentence(ids, reward) for ids, reward in zip(distinct.values(), rewards, strict=True)])
+                file.write(json.dumps(found[-1]) + "\n")
+            bar.update(len(batch))
+    return found
+
+
+def read_sentences(path: Path) -> list[list[Sentence]]:
+    """What an earlier run has found; a line that was torn is cut off."""
+    if not path.exists():
+        return []
+    whole, _, torn = path.read_bytes().rpartition(b"\n")
+    if torn:
+        path.write_bytes(whole + b"\n" if whole else b"")
+    return [[Sentence(*sentence) for sentence in json.loads(line)] for line in whole.splitlines()]
