@@ -9,12 +9,13 @@ import torch
 from captioner import Captioner
 from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
 from captioner.config import CaptionerConfig, MatcherConfig
+from captioner.errors import DataError
 from captioner.matcher import Matcher
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
 from train.learn.finish import unfinished
 from train.learn.matching import MatchingConfig, with_matcher
-from train.learn.sentences import read_sentences
+from train.learn.sentences import Sentence, read_sentences
 
 from .drawing import WORDS, drawn_data, tiny_model
 
@@ -113,8 +114,18 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(data, tmp_path, caps
         file.truncate((part / "sentences.jsonl").stat().st_size - 5)
     (part / "last.safetensors").unlink()
     assert main(command(data, part, "--epochs", "2", "--resume")) == 0
-    assert len(read_sentences(part / "sentences.jsonl")) == 36
+    assert len((part / "sentences.jsonl").read_text().splitlines()) == 1 + 36
     whole, again = (load_checkpoint(folder / "matched.safetensors") for folder in (tmp_path / "whole", part))
     assert all(torch.equal(whole.tensors[name], again.tensors[name]) for name in whole.tensors)
     assert main(command(data, part, "--epochs", "3", "--resume")) == 1
     assert "another recipe" in capsys.readouterr().err
+
+
+def test_sentences_of_another_model_are_refused(tmp_path):
+    path = tmp_path / "sentences.jsonl"
+    assert read_sentences(path, "one") == []
+    with path.open("a") as file:
+        file.write("[[[4, 5], 1.5]]\n[[[6")
+    assert read_sentences(path, "one") == [[Sentence([4, 5], 1.5)]]
+    with pytest.raises(DataError, match="another model"):
+        read_sentences(path, "other")

@@ -7,6 +7,8 @@ are worth more, which are the ones it will have to choose among (listwise, Cao e
 Shapes: B photographs, K sentences of each, T words.
 """
 
+import hashlib
+import json
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -99,11 +101,13 @@ class Matching:
         if last.exists() and not resume:
             raise SettingError(f"{output} holds a run already. Go on with it by --resume, or choose another --output.")
         saved = load_checkpoint(last) if last.exists() else None
-        if saved and saved.progress["settings"] != asdict(config):
+        checkpoint = unfinished(checkpoint)
+        self._origin = origin_of(checkpoint, self.examples)
+        if saved and (saved.progress["settings"] != asdict(config) or saved.progress["origin"] != self._origin):
             raise SettingError(
-                f"The run in {output} was of another recipe. Give the same settings, or another --output."
+                f"The run in {output} had another recipe, model or data. Give the same ones, or another --output."
             )
-        self._checkpoint = saved or with_matcher(unfinished(checkpoint), config)
+        self._checkpoint = saved or with_matcher(checkpoint, config)
         self._captioner = Captioner(self._checkpoint.build(), self._checkpoint.vocabulary, device)
         self._model, self._device = self._captioner.model, self._captioner.device
         self._model.requires_grad_(False)
@@ -131,7 +135,7 @@ class Matching:
         with polite_interrupts() as interrupted:
             sentences = find_sentences(
                 self.examples, self._grids, self._model.decoder, self._checkpoint.vocabulary,
-                self.output / "sentences.jsonl", self.config.beam_size, interrupted,
+                self.output / "sentences.jsonl", self._origin, self.config.beam_size, interrupted,
             )  # fmt: skip
             while self.epoch < self.config.epochs and not interrupted():
                 loss = self._train_one_epoch(sentences, interrupted)
@@ -218,7 +222,7 @@ class Matching:
         tensors = {}
         for name, parameter in self._matcher.named_parameters():
             tensors |= {f"{key}.{name}": value for key, value in self._optimizer.state[parameter].items()}
-        progress = {"settings": asdict(self.config), "epoch": self.epoch}
+        progress = {"settings": asdict(self.config), "origin": self._origin, "epoch": self.epoch}
         state = {"tensors": model_tensors(self._model), "progress": progress, "progress_tensors": tensors}
         save_checkpoint(replace(self._checkpoint, **state), self.output / "last.safetensors")
 
@@ -237,6 +241,14 @@ def with_matcher(checkpoint: Checkpoint, config: MatchingConfig) -> Checkpoint:
     new = Matcher(chosen, decoder.grid_channels, decoder.embedding_width)
     tensors = {f"{MATCHER}{name}": value.detach() for name, value in new.named_parameters()}
     return replace(checkpoint, config=replace(checkpoint.config, matcher=chosen), tensors=checkpoint.tensors | tensors)
+
+
+def origin_of(checkpoint: Checkpoint, examples: Sequence[Example]) -> str:
+    """What identifies a model, photographs and their captions."""
+    seen = hashlib.sha256(digest(checkpoint.tensors).encode())
+    for example in examples:
+        seen.update(json.dumps([str(example.path), *example.captions]).encode())
+    return seen.hexdigest()
 
 
 def mean_reward(sentences: Sequence[Sequence[Sentence]]) -> float:

@@ -1,6 +1,7 @@
 """The search's own sentences about the training photographs, each with what it is worth.
 
 They take minutes to find, so they are kept in a file, a line for each photograph, and a run that was stopped goes on.
+The first line says of which model and photographs they are.
 """
 
 import json
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from captioner import SearchConfig
 from captioner.captioner import special_ids
 from captioner.decoder import Decoder
+from captioner.errors import DataError
 from captioner.search import search
 from captioner.vocabulary import Vocabulary, tokenize
 
@@ -34,6 +36,7 @@ def find_sentences(
     decoder: Decoder,
     vocabulary: Vocabulary,
     path: Path,
+    origin: str,
     beam_size: int,
     stop: Callable[[], bool],
     batch_size: int = 16,
@@ -46,11 +49,15 @@ def find_sentences(
         decoder: what writes.
         vocabulary: its words.
         path: the file.
+        origin: what identifies the model, the photographs and their captions.
         beam_size: of the search.
         stop: asked after each batch.
         batch_size: photographs at a time.
+
+    Raises:
+        DataError: if the file is of another origin.
     """
-    found = read_sentences(path)
+    found = read_sentences(path, origin)
     special, config = special_ids(vocabulary), SearchConfig(beam_size=beam_size)
     cider = CiderD([tokenize(caption) for caption in example.captions] for example in examples)
     with (
@@ -69,11 +76,18 @@ def find_sentences(
     return found
 
 
-def read_sentences(path: Path) -> list[list[Sentence]]:
-    """What an earlier run has found; a line that was torn is cut off."""
-    if not path.exists():
-        return []
-    whole, _, torn = path.read_bytes().rpartition(b"\n")
-    if torn:
-        path.write_bytes(whole + b"\n" if whole else b"")
-    return [[Sentence(*sentence) for sentence in json.loads(line)] for line in whole.splitlines()]
+def read_sentences(path: Path, origin: str) -> list[list[Sentence]]:
+    """What an earlier run has found; a line that was torn is cut off, and a new file begun.
+
+    Raises:
+        DataError: if the file is of another origin.
+    """
+    whole, _, torn = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+    first, *lines = whole.splitlines() or [json.dumps(origin).encode()]
+    if json.loads(first) != origin:
+        raise DataError(
+            f"{path} holds the sentences of another model, or about other photographs. Choose another --output."
+        )
+    if torn or not whole:
+        path.write_bytes(b"".join(line + b"\n" for line in [first, *lines]))
+    return [[Sentence(*sentence) for sentence in json.loads(line)] for line in lines]
