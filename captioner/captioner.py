@@ -127,9 +127,10 @@ class Captioner:
             SettingError: if a setting is unknown or out of range.
         """
         config = SearchConfig.of(settings)
-        found = search(self.model.decoder, grid.to(self.device), self._special, config)
+        grid = grid.to(self.device)
+        found = search(self.model.decoder, grid, self._special, config)
         if config.rerank and self.config.typical and any(len(hypotheses) > 1 for hypotheses in found):
-            found = self._rerank(found, grid.to(self.device), config)
+            found = self._rerank(found, grid, config)
         return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
 
     @torch.inference_mode()
@@ -178,14 +179,9 @@ class Captioner:
 
     def _matches(self, found: list[list[Hypothesis]], grid: Tensor) -> list[list[float]]:
         """How well each photograph's sentences suit it; rows are as long as the longest, filled up with 0."""
-        most = max(map(len, found))
         sentences = [[hypothesis.ids for hypothesis in hypotheses] for hypotheses in found]
-        rows = [ids for own in sentences for ids in [*own, *[[]] * (most - len(own))]]
-        ids = nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.int64) for row in rows], batch_first=True)
-        read, is_word = self.model.matcher.read(ids.to(self.device), self.model.decoder.embedding.weight)
-        shape = (len(found), most)
-        seen = self.model.matcher.look(grid.float())
-        return self.model.matcher.compare(seen, read.unflatten(0, shape), is_word.unflatten(0, shape)).tolist()
+        matcher, embedding = self.model.matcher, self.model.decoder.embedding.weight
+        return matcher.compare_own(matcher.look(grid.float()), sentences, embedding).tolist()
 
     def _priors(self, sentences: list[list[int]]) -> list[float]:
         """Log-probability of each sentence of the typical photograph."""

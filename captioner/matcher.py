@@ -9,6 +9,7 @@ Shapes: B photographs, K sentences of each, T words, L grid cells, C channels of
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,17 +42,19 @@ class Matcher(nn.Module):
         cells = self.dropout(grid.flatten(2).transpose(1, 2))
         return functional.normalize(self.norm(self.project(cells)), dim=-1)
 
-    def read(self, ids: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, sentences: Sequence[Sequence[int]], embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Sentences as unit vectors, one for each word in the light of those before it.
 
         Args:
-            ids: int64 (N, T), padded with 0.
+            sentences: the ids of N sentences, none of them 0; T is the length of the longest.
             embedding: the decoder's table (V, E), which is only read.
 
         Returns:
             (N, T, W), and whether a word stands there, bool (N, T).
         """
-        words = functional.layer_norm(embedding.detach(), embedding.shape[-1:])[ids]
+        rows = [torch.tensor(ids, dtype=torch.int64) for ids in sentences]
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(embedding.device)
+        words = functional.layer_norm(embedding.detach()[ids], embedding.shape[-1:])
         states, _ = self.reader(self.dropout(words))
         return functional.normalize(states, dim=-1), ids != 0
 
@@ -68,3 +71,16 @@ class Matcher(nn.Module):
         context = torch.einsum("bktl,blw->bktw", attention, seen)
         fit = functional.cosine_similarity(context, sentences, dim=-1) * is_word  # (B, K, T)
         return fit.sum(-1) / is_word.sum(-1).clamp(min=1) * self.scale.exp()
+
+    def compare_own(self, seen: Tensor, sentences: Sequence[Sequence[Sequence[int]]], embedding: Tensor) -> Tensor:
+        """How well each photograph's own sentences suit it: as `compare`, with K the most that one of them has.
+
+        Args:
+            seen: from `look`, (B, L, W).
+            sentences: for each photograph the ids of its sentences; where there are fewer than K, scores are 0.
+            embedding: the decoder's table.
+        """
+        most = max(map(len, sentences))
+        filled = [ids for own in sentences for ids in [*own, *[[]] * (most - len(own))]]
+        read, is_word = (values.unflatten(0, (len(sentences), most)) for values in self.read(filled, embedding))
+        return self.compare(seen, read, is_word)

@@ -13,8 +13,10 @@ from captioner.errors import DataError
 from captioner.matcher import Matcher
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
+from train.learn.config import MatchingConfig
 from train.learn.finish import unfinished
-from train.learn.matching import MatchingConfig, with_matcher
+from train.learn.matching import Matching, with_matcher
+from train.learn.material import read_examples
 from train.learn.sentences import Sentence, read_sentences
 
 from .drawing import WORDS, drawn_data, tiny_model
@@ -33,8 +35,8 @@ def test_a_sentence_is_judged_alike_whatever_stands_beside_it():
     torch.manual_seed(0)
     matcher, table = Matcher(MatcherConfig(8), 6, 5).eval(), torch.randn(9, 5)
     seen = matcher.look(torch.randn(2, 6, 3, 3))
-    alone, is_word = matcher.read(torch.tensor([[4, 5]]), table)
-    padded, are_words = matcher.read(torch.tensor([[4, 5, 0, 0], [6, 7, 8, 4]]), table)
+    alone, is_word = matcher.read([[4, 5]], table)
+    padded, are_words = matcher.read([[4, 5], [6, 7, 8, 4]], table)
     single = matcher.compare(seen, alone[None], is_word[None])
     several = matcher.compare(seen, padded[None], are_words[None])
     assert several.shape == (2, 2)
@@ -96,7 +98,7 @@ def test_it_learns_which_caption_belongs_to_which_picture(data, tmp_path):
     captioner = Captioner.load(tmp_path / "run" / "matched.safetensors", "cpu")
     kinds = [("red", "circle"), ("blue", "square"), ("green", "triangle"), ("yellow", "circle")]
     grid = captioner.encode([data / "images" / f"{colour}_{shape}_0.png" for colour, shape in kinds])
-    ids = torch.tensor([captioner.vocabulary.encode(["a", colour, shape]) for colour, shape in kinds])
+    ids = [captioner.vocabulary.encode(["a", colour, shape]) for colour, shape in kinds]
     matcher = captioner.model.matcher
     with torch.inference_mode():
         read, is_word = matcher.read(ids, captioner.model.decoder.embedding.weight)
@@ -119,6 +121,24 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(data, tmp_path, caps
     assert all(torch.equal(whole.tensors[name], again.tensors[name]) for name in whole.tensors)
     assert main(command(data, part, "--epochs", "3", "--resume")) == 1
     assert "another recipe" in capsys.readouterr().err
+
+
+def test_a_run_that_was_stopped_between_epochs_goes_on_to_the_same_weights(data, tmp_path):
+    settings = MatchingConfig(epochs=3, batch_size=12, learning_rate=0.01, warmup_steps=2, width=32, beam_size=3)
+    examples = read_examples(str(data / "captions.json"), str(data / "images"), "train", "", 0, print)
+
+    def matching(folder: str, resume: bool = False) -> Matching:
+        return Matching(checkpoint_of(), examples, settings, tmp_path / folder, "cpu", resume)
+
+    def stop(_message: str) -> None:
+        raise KeyboardInterrupt
+
+    whole = matching("whole").train().tensors
+    with pytest.raises(KeyboardInterrupt):
+        matching("part").train(stop)
+    again = matching("part", resume=True)
+    assert again.epoch == 1
+    assert all(torch.equal(whole[name], value) for name, value in again.train().tensors.items())
 
 
 def test_sentences_of_another_model_are_refused(tmp_path):

@@ -31,8 +31,9 @@ from .judge.evaluate import (
 )
 from .judge.page import write_page
 from .learn.average import average_checkpoints
-from .learn.config import PATHS, FitConfig
+from .learn.config import PATHS, FitConfig, MatchingConfig
 from .learn.finish import with_image_size, with_typical
+from .learn.material import read_examples
 from .learn.validate import SEARCH, validation_entry
 
 FIT_HELP = {
@@ -80,6 +81,8 @@ FIT_HELP = {
     "workers": "processes that read photographs",
     "feature_cache": "folder that keeps grids of the frozen encoder on disk (default: in memory)",
     "cache_gigabytes": "room for grids of the frozen encoder",
+    "sentences": "how many of the search's own sentences about a photograph are compared",
+    "temperature": "how sharply the better of them are preferred, in units of their mean CIDEr-D",
     "save_minutes": "minutes between checkpoints",
     "tolerated_share": "share of missing or damaged photographs beyond which training refuses",
 }
@@ -88,9 +91,11 @@ FIT_HELP = {
 CHECKED = (*PATHS[:6], "minimum_count", "maximum_words", "tolerated_share")
 
 
-def add_recipe_arguments(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """One option for each of the named fields of FitConfig."""
-    for item in fields(FitConfig):
+def add_recipe_arguments(
+    parser: argparse.ArgumentParser, names: Sequence[str], recipe: type[FitConfig | MatchingConfig] = FitConfig
+) -> None:
+    """One option for each of the named fields of a recipe."""
+    for item in fields(recipe):
         if item.name not in names:
             continue
         option = f"--{item.name.replace('_', '-')}"
@@ -144,8 +149,6 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_match_parser(commands: Any) -> None:
     """What `match` can be told."""
-    from .learn.matching import MatchingConfig
-
     parser = commands.add_parser("match", help="train a judge of photograph and sentence for a trained model")
     parser.add_argument("checkpoint", help="the model")
     parser.add_argument("--train", required=True, help="captions that it was trained on")
@@ -153,9 +156,7 @@ def add_match_parser(commands: Any) -> None:
     parser.add_argument("--output", required=True, help="folder for model, grids and sentences")
     parser.add_argument("--resume", action="store_true", help="go on where the run in --output stopped")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
-    for item in fields(MatchingConfig):
-        option = f"--{item.name.replace('_', '-')}"
-        parser.add_argument(option, type=type(item.default), default=item.default, help="(%(default)s)")
+    add_recipe_arguments(parser, [item.name for item in fields(MatchingConfig)], MatchingConfig)
     parser.set_defaults(run=run_match)
 
 
@@ -201,14 +202,11 @@ def run_finish(arguments: argparse.Namespace) -> None:
 
 def run_match(arguments: argparse.Namespace) -> None:
     """Train a matcher for a model."""
-    from .learn.matching import Matching, MatchingConfig
+    from .learn.matching import Matching
 
     check_packages("pycocoevalcap")
     config = MatchingConfig(**{item.name: getattr(arguments, item.name) for item in fields(MatchingConfig)})
-    examples = read_captions(Path(arguments.train), Path(arguments.images), "train").examples
-    examples, unreadable = readable_photos(examples, tolerated_share=0.05)
-    for problem in unreadable:
-        print(f"photograph left out: {problem}")
+    examples = read_examples(arguments.train, arguments.images, "train", "", FitConfig.tolerated_share, print)
     output = Path(arguments.output)
     run = Matching(load_checkpoint(arguments.checkpoint), examples, config, output, arguments.device, arguments.resume)
     save_checkpoint(run.train(), output / "matched.safetensors")

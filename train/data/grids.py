@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -39,6 +39,14 @@ class GridCache(Protocol):
 
     def put(self, key: str, grid: Tensor) -> Tensor:
         """Keep a grid if there is room; return it as `get` would."""
+
+
+def cached_grids(cache: GridCache, encode: Callable[[Sequence[Path]], Tensor], photos: Sequence[Path]) -> Tensor:
+    """The grids (B, C, H, W) of photographs as they are, float32; those not in the cache are encoded and put there."""
+    new = [photo for photo in photos if str(photo) not in cache]
+    encoded = encode(new) if new else ()
+    fresh = {str(photo): cache.put(str(photo), grid) for photo, grid in zip(new, encoded, strict=True)}
+    return torch.stack([fresh[key] if key in fresh else cache.get(key) for key in map(str, photos)]).float()
 
 
 def as_stored(grid: Tensor) -> Tensor:

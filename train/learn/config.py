@@ -1,4 +1,4 @@
-"""Everything that `python -m train fit` can be told."""
+"""Everything that `python -m train fit` can be told, and `python -m train match`."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -238,3 +238,31 @@ class FitConfig:
             dropout=self.dropout,
         )
         return CaptionerConfig(self.encoder_config(), decoder)
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """How a matcher is trained.
+
+    `sentences`: how many of the search's own are compared for a photograph. `temperature`: how sharply the better are
+    to be preferred, in units of the mean CIDEr-D of all of them. `beam_size`: of the search that finds them.
+    """
+
+    epochs: int = 5
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    width: int = 256
+    dropout: float = 0.3
+    sentences: int = 10
+    temperature: float = 0.3
+    beam_size: int = 8
+    cache_gigabytes: float = 4.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range(self, "epochs width beam_size", 1, 10_000, whole=True)
+        check_range(self, "batch_size sentences", 2, 10_000, whole=True)
+        check_range(self, "learning_rate temperature", 1e-9, 100)
+        check_range(self, "cache_gigabytes weight_decay", 0, 1e6)

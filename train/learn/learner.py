@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from captioner.checkpoint import Checkpoint, digest, is_checkpoint, load_checkpoint, model_tensors, with_prefix
@@ -88,8 +88,7 @@ class Learner:
         gigabytes = self.config.cache_gigabytes
         if not self.config.feature_cache or self.stage.trains_encoder:
             return MemoryCache(gigabytes / self.processes.count)
-        encoder = digest({name: value.detach().cpu() for name, value in self.model.encoder.state_dict().items()})
-        identity = f"{encoder} {self.config.encoder_config()} {self.config.precision}"
+        identity = f"{encoder_digest(self.model.encoder)} {self.config.encoder_config()} {self.config.precision}"
         return FolderCache(Path(self.config.feature_cache), gigabytes, identity, self.processes.count)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -98,9 +97,7 @@ class Learner:
         if self.average:
             averages = model_tensors(self.average.module)
             tensors = {f"average.{name}": value for name, value in averages.items()}
-        for name, parameter in self.model.named_parameters():
-            tensors |= {f"{key}.{name}": value for key, value in self.optimizer.state.get(parameter, {}).items()}
-        return {"scaler": self.scaler.state_dict()}, tensors
+        return {"scaler": self.scaler.state_dict()}, tensors | optimizer_tensors(self.optimizer, self.model)
 
     def restore_average(self, saved: Checkpoint) -> None:
         """Go on with the moving average of a run that stopped."""
@@ -111,17 +108,7 @@ class Learner:
     def restore_optimizer(self, saved: Checkpoint) -> None:
         """Continue as if never interrupted. Random numbers need no restoring: each step draws its own."""
         self.scaler.load_state_dict(saved.progress["scaler"])
-        for name, parameter in self.model.named_parameters():
-            state = {
-                key: saved.progress_tensors[f"{key}.{name}"]
-                for key in (*MOMENTS, "step")
-                if f"{key}.{name}" in saved.progress_tensors
-            }
-            if state:
-                # Moments must lie in memory as their parameters do (channels last), or sums round differently.
-                for key in MOMENTS:
-                    state[key] = torch.empty_like(parameter).copy_(state[key])
-                self.optimizer.state[parameter] = state
+        restore_optimizer(self.optimizer, self.model, saved.progress_tensors)
 
     @property
     def best_weights(self) -> CaptionModel:
@@ -178,6 +165,31 @@ def make_optimizer(model: CaptionModel, config: FitConfig) -> torch.optim.Optimi
                 decay = config.weight_decay if decayed else 0.0
                 groups.append({"params": chosen, "part": part, "weight_decay": decay})
     return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """What AdamW remembers of a module's parameters, by name."""
+    return {
+        f"{key}.{name}": value
+        for name, parameter in module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`; parameters that are not among the tensors are left out."""
+    for name, parameter in module.named_parameters():
+        state = {key: tensors[f"{key}.{name}"] for key in (*MOMENTS, "step") if f"{key}.{name}" in tensors}
+        if state:
+            # Moments must lie in memory as their parameters do (channels last), or sums round differently.
+            for key in MOMENTS:
+                state[key] = torch.empty_like(parameter).copy_(state[key])
+            optimizer.state[parameter] = state
+
+
+def encoder_digest(encoder: Encoder) -> str:
+    """What a cache of grids knows an encoder by."""
+    return digest({name: value.detach().cpu() for name, value in encoder.state_dict().items()})
 
 
 def make_average(model: CaptionModel, decay: float) -> AveragedModel | None:

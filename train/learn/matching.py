@@ -12,7 +12,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -29,47 +29,22 @@ from captioner.checkpoint import (
     save_checkpoint,
     to_half,
 )
-from captioner.config import MatcherConfig, check_range
+from captioner.config import MatcherConfig
 from captioner.errors import SettingError
 from captioner.interrupt import polite_interrupts
 from captioner.matcher import Matcher
 from captioner.vocabulary import tokenize
 
 from ..data.captions import Example
-from ..data.grids import FolderCache
+from ..data.grids import FolderCache, cached_grids
+from .config import MatchingConfig
 from .finish import MATCHER, unfinished
+from .learner import encoder_digest, optimizer_tensors, restore_optimizer
 from .sentences import Sentence, find_sentences
+from .steps import share_of_rate
 
 # Beyond this many words a caption tells little more.
 MOST_WORDS = 24
-
-
-@dataclass(frozen=True)
-class MatchingConfig:
-    """How a matcher is trained.
-
-    `sentences`: how many of the search's own are compared for a photograph. `temperature`: how sharply the better are
-    to be preferred, in units of the mean CIDEr-D of all of them. `beam_size`: of the search that finds them.
-    """
-
-    epochs: int = 5
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warmup_steps: int = 100
-    width: int = 256
-    dropout: float = 0.3
-    sentences: int = 10
-    temperature: float = 0.3
-    beam_size: int = 8
-    cache_gigabytes: float = 4.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_range(self, "epochs width beam_size", 1, 10_000, whole=True)
-        check_range(self, "batch_size sentences", 2, 10_000, whole=True)
-        check_range(self, "learning_rate temperature", 1e-9, 100)
-        check_range(self, "cache_gigabytes weight_decay", 0, 1e6)
 
 
 class Matching:
@@ -117,9 +92,9 @@ class Matching:
         )
         self.epoch = 0
         if saved:
-            self._restore(saved)
-        encoder = digest({name: value.cpu() for name, value in self._model.encoder.state_dict().items()})
-        self._cache = FolderCache(output / "grids", config.cache_gigabytes, encoder)
+            self.epoch = saved.progress["epoch"]
+            restore_optimizer(self._optimizer, self._matcher, saved.progress_tensors)
+        self._cache = FolderCache(output / "grids", config.cache_gigabytes, encoder_digest(self._model.encoder))
         words = self._checkpoint.vocabulary
         self._captions = [
             [words.encode(tokenize(text))[:MOST_WORDS] for text in each.captions] for each in self.examples
@@ -137,8 +112,9 @@ class Matching:
                 self.examples, self._grids, self._model.decoder, self._checkpoint.vocabulary,
                 self.output / "sentences.jsonl", self._origin, self.config.beam_size, interrupted,
             )  # fmt: skip
+            scale = mean_reward(sentences) * self.config.temperature
             while self.epoch < self.config.epochs and not interrupted():
-                loss = self._train_one_epoch(sentences, interrupted)
+                loss = self._train_one_epoch(sentences, scale, interrupted)
                 if loss is None:
                     break
                 self.epoch += 1
@@ -149,13 +125,14 @@ class Matching:
                 raise KeyboardInterrupt
         return replace(self._checkpoint, tensors=to_half(model_tensors(self._model)), progress={}, progress_tensors={})
 
-    def _train_one_epoch(self, sentences: Sequence[Sequence[Sentence]], stop: Callable[[], bool]) -> float | None:
+    def _train_one_epoch(
+        self, sentences: Sequence[Sequence[Sentence]], scale: float, stop: Callable[[], bool]
+    ) -> float | None:
         """Go through all photographs; the mean loss, or None if it was told to stop."""
         size, chance = self.config.batch_size, random.Random(f"{self.config.seed} {self.epoch}")
         torch.manual_seed(hash((self.config.seed, self.epoch)))
         order = list(range(len(self.examples)))
         chance.shuffle(order)
-        scale = mean_reward(sentences) * self.config.temperature
         batches = [order[first : first + size] for first in range(0, len(order), size)]
         self._matcher.train()
         total = 0.0
@@ -179,59 +156,36 @@ class Matching:
 
     def _contrast(self, seen: Tensor, captions: Sequence[Sequence[int]]) -> Tensor:
         """Which caption belongs to a photograph, and which photograph to a caption: cross-entropy within the batch."""
-        read, is_word = self._read(captions)
+        read, is_word = self._matcher.read(captions, self._model.decoder.embedding.weight)
         scores = self._matcher.compare(seen, read[None], is_word[None])  # (B, B)
         own = torch.arange(len(scores), device=scores.device)
         return functional.cross_entropy(scores, own) + functional.cross_entropy(scores.t(), own)
 
     def _preference(self, seen: Tensor, drawn: Sequence[Sequence[Sentence]], scale: float) -> Tensor:
         """Which of a photograph's own sentences is worth how much: cross-entropy with the rewards' distribution."""
-        most = max(map(len, drawn))
-        filled = [[*own, *[Sentence([], -math.inf)] * (most - len(own))] for own in drawn]
-        read, is_word = self._read([sentence.ids for own in filled for sentence in own])
-        shape = (len(filled), most)
-        scores = self._matcher.compare(seen, read.unflatten(0, shape), is_word.unflatten(0, shape))  # (B, K)
-        rewards = torch.tensor([[sentence.reward for sentence in own] for own in filled], device=scores.device)
+        sentences = [[sentence.ids for sentence in own] for own in drawn]
+        scores = self._matcher.compare_own(seen, sentences, self._model.decoder.embedding.weight)  # (B, K)
+        worth = [torch.tensor([sentence.reward for sentence in own]) for own in drawn]
+        rewards = nn.utils.rnn.pad_sequence(worth, batch_first=True, padding_value=-math.inf).to(scores.device)
         scores = scores.masked_fill(rewards.isinf(), -1e4)
         return -((rewards / scale).softmax(1) * scores.log_softmax(1)).sum(1).mean()
 
-    def _read(self, sentences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Sentences of any lengths, as the matcher reads them."""
-        rows = [torch.tensor(ids, dtype=torch.int64) for ids in sentences]
-        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self._device)
-        return self._matcher.read(ids, self._model.decoder.embedding.weight)
-
     def _grids(self, examples: Sequence[Example]) -> Tensor:
         """The grids (B, C, H, W) of photographs, each encoded once."""
-        new = [example for example in examples if str(example.path) not in self._cache]
-        encoded = self._captioner.encode([example.path for example in new]) if new else ()
-        fresh = {
-            example.path: self._cache.put(str(example.path), grid) for example, grid in zip(new, encoded, strict=True)
-        }
-        halves = (fresh[each.path] if each.path in fresh else self._cache.get(str(each.path)) for each in examples)
-        return torch.stack([half.float() for half in halves]).to(self._device)
+        photos = [example.path for example in examples]
+        return cached_grids(self._cache, self._captioner.encode, photos).to(self._device)
 
     def _set_rate(self, step: int, steps: int) -> None:
         """Warm up, then half a cosine."""
-        share = min(1.0, (step + 1) / (self.config.warmup_steps + 1)) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in self._optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * share
+            group["lr"] = self.config.learning_rate * share_of_rate(step, steps, self.config.warmup_steps)
 
     def _save(self) -> None:
         """Write what is needed to go on."""
-        tensors = {}
-        for name, parameter in self._matcher.named_parameters():
-            tensors |= {f"{key}.{name}": value for key, value in self._optimizer.state[parameter].items()}
+        tensors = optimizer_tensors(self._optimizer, self._matcher)
         progress = {"settings": asdict(self.config), "origin": self._origin, "epoch": self.epoch}
         state = {"tensors": model_tensors(self._model), "progress": progress, "progress_tensors": tensors}
         save_checkpoint(replace(self._checkpoint, **state), self.output / "last.safetensors")
-
-    def _restore(self, saved: Checkpoint) -> None:
-        """Go on with the optimizer of a run that stopped."""
-        self.epoch = saved.progress["epoch"]
-        for name, parameter in self._matcher.named_parameters():
-            keys = ("exp_avg", "exp_avg_sq", "step")
-            self._optimizer.state[parameter] = {key: saved.progress_tensors[f"{key}.{name}"] for key in keys}
 
 
 def with_matcher(checkpoint: Checkpoint, config: MatchingConfig) -> Checkpoint:

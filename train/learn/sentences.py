@@ -68,9 +68,9 @@ def find_sentences(
             batch = examples[len(found) : len(found) + batch_size]
             for example, hypotheses in zip(batch, search(decoder, grids(batch), special, config), strict=True):
                 humans = [cider.weigh(tokenize(caption)) for caption in example.captions]
-                distinct = {tuple(hypothesis.ids): list(hypothesis.ids) for hypothesis in hypotheses}
-                rewards = (cider.compare(cider.weigh(vocabulary.decode(ids)), humans) for ids in distinct.values())
-                found.append([Sentence(ids, reward) for ids, reward in zip(distinct.values(), rewards, strict=True)])
+                distinct = map(list, dict.fromkeys(tuple(hypothesis.ids) for hypothesis in hypotheses))
+                worth = ((ids, cider.weigh(vocabulary.decode(ids))) for ids in distinct)
+                found.append([Sentence(ids, cider.compare(weighed, humans)) for ids, weighed in worth])
                 file.write(json.dumps(found[-1]) + "\n")
             bar.update(len(batch))
     return found

@@ -23,14 +23,18 @@ def set_schedule(learner: Learner, progress: Progress, steps_per_epoch: int) -> 
     config, stage = learner.config, learner.stage
     step = (progress.epoch - learner.stage_start) * steps_per_epoch + progress.batch
     total = max(stage.epochs * steps_per_epoch, 1)
-    warmup = min(config.warmup_steps, total // 10)
-    share = min(1.0, (step + 1) / (warmup + 1)) * 0.5 * (1 + math.cos(math.pi * step / total))
+    share = share_of_rate(step, total, min(config.warmup_steps, total // 10))
     peaks = {"encoder": stage.encoder_rate, "decoder": stage.decoder_rate}
     for group in learner.optimizer.param_groups:
         group["lr"] = peaks[group["part"]] * share
     if isinstance(learner.objective, CrossEntropy):
         epochs = config.epochs + config.fine_tune_epochs
         learner.objective.own_words = config.scheduled_sampling * progress.step / (epochs * steps_per_epoch)
+
+
+def share_of_rate(step: int, total: int, warmup: int) -> float:
+    """The share of its peak that a learning rate has: so many steps of warm-up, times half a cosine over all steps."""
+    return min(1.0, (step + 1) / (warmup + 1)) * 0.5 * (1 + math.cos(math.pi * step / total))
 
 
 def seen_of(learner: Learner, batch: Batch) -> Tensor:

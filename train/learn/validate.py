@@ -8,6 +8,7 @@ from captioner import Captioner
 from captioner.checkpoint import model_tensors, save_checkpoint, to_half
 
 from ..data.captions import Example
+from ..data.grids import cached_grids
 from ..judge.evaluate import score_captions, write_captions
 from ..judge.metrics import Scores
 from .log import write_log
@@ -33,10 +34,7 @@ def validate(run: Run) -> None:
     def encode(captioner: Captioner, example: Example) -> Tensor:
         if run.learner.stage.trains_encoder:
             return captioner.encode([example.path])
-        key = str(example.path)
-        if key in cache:
-            return cache.get(key)[None].float()
-        return cache.put(key, captioner.encode([example.path])[0])[None].float()
+        return cached_grids(cache, captioner.encode, [example.path])
 
     mine = run.processes.share(run.material.val_examples)
     written = write_captions(captioner, mine, encode=encode, progress=run.processes.first, **SEARCH)
