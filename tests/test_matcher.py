@@ -9,12 +9,12 @@ import torch
 from captioner import Captioner
 from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
 from captioner.config import CaptionerConfig, MatcherConfig
-from captioner.errors import DataError
+from captioner.errors import DataError, SettingError
 from captioner.matcher import Matcher
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
 from train.learn.config import MatchingConfig
-from train.learn.finish import unfinished
+from train.learn.finish import unfinished, with_image_size
 from train.learn.matching import Matching, with_matcher
 from train.learn.material import read_examples
 from train.learn.sentences import Sentence, read_sentences
@@ -137,6 +137,8 @@ def test_a_run_that_was_stopped_between_epochs_goes_on_to_the_same_weights(data,
     with pytest.raises(KeyboardInterrupt):
         matching("part").train(stop)
     again = matching("part", resume=True)
+    with pytest.raises(SettingError, match="another recipe, model or data"):  # the grids are others
+        Matching(with_image_size(checkpoint_of(), 96), examples, settings, tmp_path / "part", "cpu", resume=True)
     assert again.epoch == 1
     assert all(torch.equal(whole[name], value) for name, value in again.train().tensors.items())
 

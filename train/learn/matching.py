@@ -198,8 +198,9 @@ def with_matcher(checkpoint: Checkpoint, config: MatchingConfig) -> Checkpoint:
 
 
 def origin_of(checkpoint: Checkpoint, examples: Sequence[Example]) -> str:
-    """What identifies a model, photographs and their captions."""
+    """What identifies a model, photographs and their captions; the size of photographs is part of the model."""
     seen = hashlib.sha256(digest(checkpoint.tensors).encode())
+    seen.update(json.dumps(checkpoint.config.to_dict()).encode())
     for example in examples:
         seen.update(json.dumps([str(example.path), *example.captions]).encode())
     return seen.hexdigest()
