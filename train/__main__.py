@@ -195,7 +195,7 @@ def run_finish(arguments: argparse.Namespace) -> None:
     examples = read_captions(Path(arguments.train), Path(arguments.images), "train").examples
     chosen = random.Random(0).sample(examples, min(len(examples), arguments.photographs))
     checkpoint = with_typical(checkpoint, [example.path for example in chosen], arguments.device, print)
-    defaults = {name: getattr(SearchConfig(), name) for name in SEARCH}
+    defaults = {name: getattr(SearchConfig(), name) for name in (*SEARCH, "match")}
     save_scored(checkpoint, arguments, defaults)
     print(f"The finished model is {arguments.output}.")
 
