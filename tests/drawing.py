@@ -7,6 +7,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from captioner import Captioner
+from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
 from captioner.config import CaptionerConfig, DecoderConfig, EncoderConfig
 from captioner.model import CaptionModel
 from captioner.vocabulary import SPECIAL_WORDS, Vocabulary
@@ -55,6 +56,13 @@ def tiny_model(cell: str = "lstm", attention: str = "additive", seed: int = 0, *
     encoder = EncoderConfig("squeezenet1_1", image_size=64)
     settings = {"grid_channels": 512, "width": 24, "embedding_width": 16, "attention_width": 12} | decoder
     return CaptionModel(CaptionerConfig(encoder, DecoderConfig(cell, attention, **settings)), len(WORDS)).eval()
+
+
+def save_tiny(folder: Path) -> str:
+    """A checkpoint of `tiny_model`; returns its path."""
+    path, model = folder / "tiny.safetensors", tiny_model()
+    save_checkpoint(Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model)), path)
+    return str(path)
 
 
 def tiny_captioner(**settings: object) -> Captioner:

@@ -11,18 +11,13 @@ import pytest
 from PIL import Image
 
 from captioner.__main__ import main
-from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
-from captioner.vocabulary import Vocabulary
 
-from .drawing import WORDS, draw, tiny_model
+from .drawing import draw, save_tiny
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    model = tiny_model()
-    save_checkpoint(Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model)), path)
-    return str(path)
+    return save_tiny(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
@@ -128,15 +123,19 @@ def test_batches_change_nothing(folder, checkpoint, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "required: PHOTO_OR_FOLDER"),
+        ([], "required: PHOTO_OR_FOLDER, or --files-from"),
         (["x.jpg", "--output", "captions.xml"], "--output must end in .jsonl or .csv"),
         (["x.jpg", "--beam-size", "0"], "beam_size must be"),
         (["x.jpg", "--batch-size", "0"], "0 is not 1 or more"),
-        (["x.jpg", "--threads", "-2"], "-2 is not 1 or more"),
+        (["x.jpg", "--threads=-2"], "-2 is not 1 or more"),
         (["x.jpg", "--method", "magic"], "Unknown method 'magic'"),
         (["x.jpg", "--device", "quantum"], "'quantum' cannot be used"),
         ([""], "name is empty"),
-        (["x.jpg", "--output", "/dev/null/captions.csv"], "cannot be written"),
+        (["x.jpg", "--overwrite"], "need --output"),
+        (["x.jpg", "--shard", "4/3", "--output", "rows.csv"], "--shard 4/3 is no share"),
+        (["x.jpg", "--overwrite", "--retry-errors", "--output", "rows.csv"], "starts afresh"),
+        (["--files-from", "missing.txt"], "--files-from missing.txt cannot be read"),
+        (["merge", "captions.xml"], "--output must end in .jsonl or .csv"),
         (["x.jpg", "--magic"], "unrecognized arguments"),
     ],
 )

@@ -1,0 +1,222 @@
+"""A run of the batch command: photographs in, rows out."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from ..captioner import Captioner
+from ..config import SearchConfig
+from ..errors import PhotoError, SettingError
+from ..interrupt import polite_interrupts
+from ..photo import SUFFIXES, open_photo
+from ..rows import FORMATS, JsonLines, PlainLines, Row, RowFormat
+from .ahead import ahead, default_workers
+from .figures import FigureFolder
+from .ledger import Ledger
+from .shards import PLACE, Shard
+from .sources import Item
+
+NOTHING_FOUND = f"No file ending in {', '.join(SUFFIXES)} was found."
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """What a run is to do.
+
+    `output`: the file for rows, or None for lines on standard output. `overwrite`: throw away what is in it.
+    `retry_errors`: try photographs again that could not be read before. `shard`: the share to do, of a run in several
+    processes. `figures`: the folder for attention figures. `batch_size`: photographs that the model sees at a time.
+    `workers`: threads that read photographs ahead. `search`: how captions are searched for.
+    """
+
+    output: Path | None = None
+    overwrite: bool = False
+    retry_errors: bool = False
+    shard: Shard | None = None
+    figures: Path | None = None
+    batch_size: int = 8
+    workers: int = field(default_factory=default_workers)
+    search: SearchConfig = field(default_factory=lambda: SearchConfig(alternatives=0))
+
+
+class Outcome(NamedTuple):
+    """What became of the photographs of a run: how many there are, have a caption, failed, and were done before."""
+
+    photographs: int
+    captioned: int
+    failed: int
+    earlier: int
+    interrupted: bool
+
+
+class Prepared(NamedTuple):
+    """A photograph that was read ahead, or what is wrong with it; it is kept itself where its figure is wanted."""
+
+    item: Item
+    pixels: Tensor | None = None
+    photo: Image.Image | None = None
+    error: str = ""
+
+
+def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) -> Outcome:
+    """Caption photographs into the output, as far as they have no row there yet.
+
+    Raises:
+        OutputError: if the output cannot be written, or is not to be gone on with.
+    """
+    places = {item.name: place for place, item in enumerate(items)}
+    if config.shard:
+        items = [item for item in items if config.shard.takes(item.name)]
+    with polite_interrupts() as interrupted:
+        if not config.output:
+            return run_to_standard_output(captioner, items, config, interrupted)
+        path = config.shard.part(config.output) if config.shard else config.output
+        rows = JsonLines() if config.shard else FORMATS[config.output.suffix.lower()]()
+        settings = {"model": captioner.identity} | asdict(config.search)
+        with Ledger(path, rows, settings, config.overwrite) as ledger:
+
+            def is_done(item: Item) -> bool:
+                return ledger.has(item.name, config.retry_errors)
+
+            earlier = sum(map(is_done, items))
+            bar = tqdm(total=len(items), initial=earlier, desc="captioning", unit="photo", disable=is_quiet(config))
+            with bar:
+                for batch in caption_batches(captioner, items, config, is_done, fixed_size=True):
+                    ledger.append([with_place(row, places) for row in batch] if config.shard else batch)
+                    tell(batch, bar)
+                    if interrupted():
+                        break
+            complete = all(ledger.has(item.name) for item in items) and not interrupted()
+            if complete:
+                ledger.finish()
+            failed = sum(ledger.done.get(rows.key(item.name), False) for item in items)
+            rows_now = sum(ledger.has(item.name) for item in items)
+        return Outcome(len(items), rows_now - failed, failed, earlier, not complete)
+
+
+def run_to_standard_output(
+    captioner: Captioner, items: Sequence[Item], config: BatchConfig, interrupted: Callable[[], bool]
+) -> Outcome:
+    """Caption photographs, a line each on standard output."""
+    captioned, failed, lines = 0, 0, PlainLines()
+    with tqdm(total=len(items), desc="captioning", unit="photo") as bar:
+        for batch in caption_batches(captioner, items, config, lambda _item: False, fixed_size=False):
+            with bar.external_write_mode(file=sys.stdout):  # the bar makes room for lines on a terminal
+                sys.stdout.flush()
+                sys.stdout.buffer.write(b"".join(map(lines.write, batch)))
+                sys.stdout.buffer.flush()
+            tell(batch, bar)
+            errors = sum("error" in row for row in batch)
+            captioned, failed = captioned + len(batch) - errors, failed + errors
+            if interrupted():
+                break
+    return Outcome(len(items), captioned, failed, 0, interrupted())
+
+
+def caption_batches(
+    captioner: Captioner,
+    items: Sequence[Item],
+    config: BatchConfig,
+    is_done: Callable[[Item], bool],
+    fixed_size: bool,
+) -> Iterator[list[Row]]:
+    """The rows of each batch of photographs that is not done, in order.
+
+    Batches are the same whatever is done, and with `fixed_size` they have the same shape whatever can be read: sums are
+    rounded differently in other shapes, and a run that was stopped is to end with the very rows of one that was not.
+    """
+    size, figures = config.batch_size, FigureFolder(config.figures, items) if config.figures else None
+    batches = [items[first : first + size] for first in range(0, len(items), size)]
+    open_batches = [batch for batch in batches if not all(map(is_done, batch))]
+
+    def prepare(item: Item) -> Prepared:
+        try:
+            photo = open_photo(item.path)
+            return Prepared(item, captioner.prepare(photo), photo if figures else None)
+        except PhotoError as error:
+            return Prepared(item, error=str(error))
+
+    each = ahead(prepare, (item for batch in open_batches for item in batch), config.workers, 2 * size)
+    for batch in open_batches:
+        prepared = list(islice(each, len(batch)))
+        rows = caption_prepared(captioner, prepared, config.search, size if fixed_size else 0, figures)
+        yield [row for row, item in zip(rows, batch, strict=True) if not is_done(item)]
+
+
+def caption_prepared(
+    captioner: Captioner, prepared: Sequence[Prepared], search: SearchConfig, size: int, figures: FigureFolder | None
+) -> list[Row]:
+    """A row for each photograph; the model sees at least `size`, black ones where there are fewer."""
+    pixels = [each.pixels for each in prepared if each.pixels is not None]
+    if pixels:
+        blank = [torch.zeros_like(pixels[0])] * (size - len(pixels))
+        grid = captioner.encode_pixels(torch.stack([*pixels, *blank]))
+        captions = iter(captioner.decode(grid, **asdict(search)))
+    rows = []
+    for each in prepared:
+        if each.pixels is None:
+            rows.append({"file": each.item.name, "error": each.error})
+            continue
+        caption = next(captions)
+        if figures and each.photo:
+            figures.save(each.photo, caption, each.item)
+        rows.append({"file": each.item.name} | caption.to_dict())
+    return rows
+
+
+def summary(outcome: Outcome, config: BatchConfig) -> str:
+    """What a run tells at its end."""
+    if not outcome.photographs:
+        return "No photograph was found, or none falls to this share." if config.shard else NOTHING_FOUND
+    told = f"{outcome.captioned} of {outcome.photographs} photographs captioned"
+    told += f", {outcome.failed} could not be" if outcome.failed else ""
+    told += f"; {outcome.earlier} had their row already" if outcome.earlier else ""
+    if outcome.interrupted:
+        told += ". Stopped; the captions written so far are kept"
+        told += ", and the same command goes on" if config.output else ""
+    elif outcome.failed and config.output:
+        told += ". To try these again, add --retry-errors"
+    return f"{told}."
+
+
+def with_place(row: Row, places: dict[str, int]) -> Row:
+    """The row of a part: it knows its place among all."""
+    return row | {PLACE: places[row["file"]]}
+
+
+def tell(batch: Iterable[Row], bar: tqdm) -> None:
+    """Move the bar, and say above it what could not be read."""
+    for row in batch:
+        if "error" in row:
+            bar.write(f"error: {printable(row['error'])}", file=sys.stderr)
+        bar.update()
+
+
+def printable(text: str) -> str:
+    """A message on one line, whatever a name in it holds."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def is_quiet(config: BatchConfig) -> bool:
+    """Of several processes on a terminal only the first draws a bar."""
+    return bool(config.shard and config.shard.number > 1)
+
+
+def row_format(output: Path) -> type[RowFormat]:
+    """How an output is written, by its suffix.
+
+    Raises:
+        SettingError: if it has none that is known.
+    """
+    kind = FORMATS.get(output.suffix.lower())
+    if not kind:
+        raise SettingError(f"--output must end in {' or '.join(FORMATS)}, not {output.name!r}.")
+    return kind
