@@ -49,13 +49,8 @@ def main() -> None:
         alone = best_of(10, lambda: captioner.encode_pixels(pixels)) / arguments.batch_size
         print(f"encoder alone, batch {arguments.batch_size}: {1 / alone:.1f} photographs a second")
         for name, side in SIZES.items():
-            measure(
-                captioner,
-                write_photographs(Path(place, str(side)), arguments.photographs, side),
-                name,
-                alone,
-                arguments,
-            )
+            items = write_photographs(Path(place, str(side)), arguments.photographs, side)
+            measure(captioner, items, name, alone, arguments.batch_size)
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
@@ -69,8 +64,9 @@ def measure(captioner: Captioner, items: list[Item], name: str, alone: float, ba
         seconds = run_once(captioner, items, BatchConfig(batch_size=batch_size, search=search))
         rate = len(items) / seconds
         print(
-            f"{name}, {search_name}: {rate:.1f} photographs a second, {alone * rate:.2f} of the encoder alone; a photograph by itself takes {1000 * decoding:.0f} ms to decode (one thread), "
-            f"{1000 * alone:.0f} to encode, {1000 * searching:.0f} to search"
+            f"{name}, {search_name}: {rate:.1f} photographs a second, {alone * rate:.2f} of the encoder alone; by "
+            f"itself a photograph takes {1000 * decoding:.0f} ms to decode (one thread), {1000 * alone:.0f} to encode, "
+            f"{1000 * searching:.0f} to search"
         )
 
 

@@ -139,7 +139,7 @@ def caption_batches(
 
     def prepare(item: Item) -> Prepared:
         try:
-            photo = open_photo(item.path)
+            photo = open_photo(item.read(), item.name)
             return Prepared(item, captioner.prepare(photo), photo if figures else None)
         except PhotoError as error:
             return Prepared(item, error=str(error))

@@ -8,20 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SettingError
-from ..photo import SUFFIXES
+from ..photo import SUFFIXES, PhotoSource
 
 
 @dataclass(frozen=True)
 class Item:
     """A photograph to be captioned.
 
-    `name`: what its row calls it. `path`: where it is. `relative`: where it was found, below the folder that was named,
-    for files that are to lie in the same order elsewhere.
+    `name`: what its row calls it. `relative`: where it was found, below the folder that was named, for files that are to
+    lie in the same order elsewhere. `path`: where it is, if it is a file of its own.
     """
 
     name: str
-    path: Path
     relative: Path
+    path: Path | None
+
+    def read(self) -> PhotoSource:
+        """What `open_photo` is to open; called in other threads, which may take its time.
+
+        Raises:
+            PhotoError: if it cannot be read.
+        """
+        return self.path
 
 
 def find_items(names: Sequence[str], listed: Iterable[str] = (), pattern: str | None = None) -> Iterator[Item]:
@@ -46,12 +54,12 @@ def all_items(names: Sequence[str], listed: Iterable[str], pattern: str | None) 
         path = Path(name)
         if path.is_dir():
             for found in photos_below(path, pattern):
-                yield Item(str(found), found, found.relative_to(path))
+                yield Item(str(found), found.relative_to(path), found)
         else:
-            yield Item(str(path), path, Path(path.name))
+            yield Item(str(path), Path(path.name), path)
     for name in listed:
         path = Path(name)
-        yield Item(str(path), path, Path(path.name))
+        yield Item(str(path), Path(path.name), path)
 
 
 def photos_below(folder: Path, pattern: str | None) -> Iterator[Path]:
