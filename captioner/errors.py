@@ -19,3 +19,7 @@ class SettingError(CaptionerError):
 
 class DataError(CaptionerError):
     """A data set of captions is unreadable, incomplete, or empty."""
+
+
+class DocumentError(CaptionerError):
+    """A document whose images want alternative text cannot be read, decoded, or written."""

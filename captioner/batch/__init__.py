@@ -1,0 +1,1 @@
+"""The batch commands: many photographs at once."""
