@@ -20,10 +20,11 @@ EMPTY_TEXT = re.compile(rf"!\[{GAP}\]")
 INLINE = re.compile(rf"\({GAP}(?:{DESTINATION})?(?:(?:[ \t\r\n]+)(?:{TITLE}))?{GAP}\)", re.DOTALL)
 TEMPLATED = re.compile(r"\([^)\r\n]*?(?:\{\{|\{%|<%|<\?)[^)\r\n]*")
 REFERENCE = re.compile(LABEL, re.DOTALL)
-DEFINITION = re.compile(
-    rf"[ ]{{0,3}}{LABEL}:{GAP}(?:{DESTINATION})(?:(?:[ \t]+|[ \t]*\r?\n[ \t]*)(?:{TITLE}))?[ \t]*(?:\r?\n|\Z)", re.DOTALL
-)
-UNTITLED = re.compile(rf"[ ]{{0,3}}{LABEL}:{GAP}(?:{DESTINATION})[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+# A definition's title may be on the next line; if what stands there is none, the definition ends before it.
+DEFINED = rf"[ ]{{0,3}}{LABEL}:{GAP}(?:{DESTINATION})"
+LINE_END = r"[ \t]*(?:\r?\n|\Z)"
+TITLED = re.compile(rf"{DEFINED}(?:[ \t]+|[ \t]*\r?\n[ \t]*)(?:{TITLE}){LINE_END}", re.DOTALL)
+UNTITLED = re.compile(rf"{DEFINED}{LINE_END}", re.DOTALL)
 # Attributes after an image, as Pandoc, Kramdown and Quarto read them, may name its text.
 NAMED_BESIDE = re.compile(r"\{[^}\n]*\balt\s*=")
 ANGLED_LINK = re.compile(rf"\]\({GAP}<(?:\\.|[^\\<>\r\n])*+>")
@@ -68,7 +69,7 @@ class ProseReader:
     def _read_definitions(self, start: int, end: int) -> int:
         """Remember the definitions of references that a paragraph begins with; returns where they end."""
         while True:
-            found = DEFINITION.match(self._prose, start, end) or UNTITLED.match(self._prose, start, end)
+            found = TITLED.match(self._prose, start, end) or UNTITLED.match(self._prose, start, end)
             if not found or found["label"].startswith("^"):  # a footnote, which may hold images
                 return start
             self._definitions.setdefault(normalised(found["label"]), address(found))
