@@ -106,6 +106,7 @@ class BlockReader:
         self._text = text
         self._containers: list[int | None] = []
         self._paragraph: tuple[int, int] | None = None
+        self._bare = False  # whether the line before held nothing but a list item's mark
         self._fence = ""
         self._html: list[re.Pattern | None] = []  # the end of the HTML that is open, if any is
 
@@ -125,6 +126,7 @@ class BlockReader:
 
     def _read_line(self, line: Line) -> None:
         kept = self._match_containers(line)
+        self._bare = False
         if kept < len(self._containers):
             if self._paragraph and not line.blank and (line.indent >= 4 or not begins_block(line.rest)):
                 self._extend(line)  # a paragraph goes on even where the quote's mark is left out
@@ -147,7 +149,7 @@ class BlockReader:
                 take_quote(line)
             elif line.indent >= width:
                 line.used += width
-            elif not line.blank:
+            elif not line.blank or (self._bare and depth == len(self._containers) - 1):
                 return depth
         return len(self._containers)
 
@@ -170,6 +172,7 @@ class BlockReader:
             spaces = line.indent if not line.blank and line.indent <= 4 else 1
             line.used += min(spaces, line.indent)
             self._containers.append(indent + length + spaces)
+            self._bare = line.blank
 
     def _read_leaf(self, line: Line) -> None:
         rest = line.rest

@@ -14,10 +14,11 @@ from urllib.parse import urljoin
 from .alt_document import Mention
 
 SPACE = r"[ \t\n\f\r]"
-# What template languages write: {{ }} (none in another, nor beyond a paragraph), {% %}, {# #}, <% %>, <?php ?>.
+# What template languages write: {{ }} (not beyond a paragraph), {% %}, {# #}, <% %>, <?php ?>. None holds its own
+# beginning again, which also keeps the search from taking longer than it must.
 TEMPLATE = (
-    r"(?:\{\{(?:(?!\{\{|\}\}|\n[ \t\r]*\n).)*+\}\}+|\{%.*?%\}|\{\#[-\s].*?\#\}|<%.*?%>"
-    r"|<\?(?:php\b|=|\s).*?(?:\?>|\Z))"
+    r"(?:\{\{(?:(?!\{\{|\}\}|\n[ \t\r]*\n).)*+\}\}+|\{%(?:(?!\{%|%\}).)*+%\}|\{\#[-\s](?:(?!\{\#|\#\}).)*+\#\}"
+    r"|<%(?:(?!<%|%>).)*+%>|<\?(?:php\b|=|\s).*?(?:\?>|\Z))"
 )
 TEMPLATE_SIGN = re.compile(r"\{\{|\{%|\{#[-\s]|<%|<\?|[$#@]\{")
 # Attributes whose value a script or template computes: Vue, Alpine, Angular, Thymeleaf, Zope, Genshi.
