@@ -161,7 +161,7 @@ def test_what_comes_before_hides_nothing(before):
 
 
 def test_a_definition_may_stand_anywhere_and_the_first_counts():
-    text = "![][A  ref] ![][b]\n\n> [a\n> REF]: <x y.png>\n> 'title'\n[b]: z.png\n'no title' here ![](c.png)\n\n[b]: no.png"
+    text = "![][A  ref] ![][b]\n\n> [a\n> REF]: <x y.png>\n> 'title'\n[b]: z.png\n'no title' ![](c.png)\n\n[b]: d.png"
     assert wanting(text) == ["x y.png", "z.png", "c.png"]
 
 

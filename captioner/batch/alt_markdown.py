@@ -18,7 +18,7 @@ LABEL = r"\[(?P<label>(?:\\.|[^\[\]\\])++)\]"
 
 EMPTY_TEXT = re.compile(rf"!\[{GAP}\]")
 INLINE = re.compile(rf"\({GAP}(?:{DESTINATION})?(?:(?:[ \t\r\n]+)(?:{TITLE}))?{GAP}\)", re.DOTALL)
-TEMPLATED = re.compile(r"\([^)\r\n]*?(?:\{\{|\{%|<%|<\?)[^)\r\n]*")
+TEMPLATED = re.compile(r"\([^)\r\n]{0,200}?(?:\{\{|\{%|<%|<\?)[^)\r\n]{0,200}")
 REFERENCE = re.compile(LABEL, re.DOTALL)
 # A definition's title may be on the next line; if what stands there is none, the definition ends before it.
 DEFINED = rf"[ ]{{0,3}}{LABEL}:{GAP}(?:{DESTINATION})"
