@@ -64,12 +64,12 @@ def test_a_site_is_described_and_then_done(site, alt):
     before = {path: path.read_bytes() for path in site.rglob("*.*")}
     status, shown, told = alt(site)
     assert (status, shown.count(b"\n@@ ")) == (0, 2)
-    assert "4 images in 2 files would get a text. Nothing was written" in told
+    assert "4 images in 2 files would get alternative text. Nothing was written" in told
     assert {path: path.read_bytes() for path in site.rglob("*.*")} == before
 
     status, written, told = alt(site, "--write")
     assert (status, written) == (0, shown)
-    assert "4 images in 2 files got a text." in told
+    assert "4 images in 2 files got alternative text." in told
     page, post = (site / "index.html").read_bytes(), (site / "blog" / "post.md").read_bytes()
     assert INSERTED.sub(b"", page) == before[site / "index.html"]
     assert re.sub(rb"!\[[^\]]+\]", b"![]", post) == before[site / "blog" / "post.md"]
@@ -87,13 +87,20 @@ def test_without_work_no_model_is_loaded(site, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert f'{site}/index.html:1: images/a.png: its alt="" says that it is decoration' in captured.err
-    assert "0 images in 0 files would get a text, 1 left alone." in captured.err
+    assert "0 images in 0 files would get alternative text, 1 left alone." in captured.err
+
+
+def test_front_matter_is_no_html(site, alt):
+    (site / "page.html").write_text("---\nteaser: <img src=images/a.png>\n---\n<img src=images/a.png>\n")
+    _, shown, _ = alt(site)
+    assert b"\n teaser: <img src=images/a.png>\n" in shown
+    assert shown.count(b"alt=") == 1
 
 
 def test_each_image_is_captioned_once(site, alt, monkeypatch):
     opened = []
 
-    def remember(path: Path) -> object:
+    def remember(path: Path, _: str) -> object:
         opened.append(path.name)
         return draw("red", "circle")
 
@@ -120,7 +127,7 @@ def test_what_cannot_be_captioned_is_told_and_stops_nothing(site, alt):
     for line, reason in (
         (1, "it is remote"),
         (2, "it is remote"),
-        (3, "its data stand in the document itself"),
+        (3, "it is a data: URL"),
         (6, "it lies outside the site's folder"),
         (7, "it has only 8 x 40 pixels"),
         (9, "it is an SVG drawing"),
@@ -134,7 +141,7 @@ def test_what_cannot_be_captioned_is_told_and_stops_nothing(site, alt):
         (12, "cannot be read"),
     ):
         assert re.search(rf"error: .*page\.html:{line}: .*{reason}", told), (line, reason)
-    assert "1 image in 1 file got a text, 7 left alone, 4 errors." in told
+    assert "1 image in 1 file got alternative text, 7 left alone, 4 errors." in told
     assert "Traceback" not in told
 
 
@@ -334,6 +341,13 @@ def test_a_file_changed_in_the_meantime_is_left_alone(tmp_path):
     with pytest.raises(DocumentError, match="has changed in the meantime"):
         replace_file(document, b"<q>")
     assert path.read_bytes() == b"<b>"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "page.html")
+    assert main([str(tmp_path)]) == 1
+    assert "page.html is no regular file" in capsys.readouterr().err
 
 
 def test_names_of_images_cannot_command_a_terminal(tmp_path):

@@ -160,6 +160,10 @@ def test_what_comes_before_hides_nothing(before):
         assert "b.png" in wanting(f"{before}x\n\n<img src=b.png>")
 
 
+def test_definitions_with_other_line_ends():
+    assert wanting("![][a] ![][b]\r\n\r\n[a]: x.png 'y'\r\n[b]: z.png\r\n") == ["x.png", "z.png"]
+
+
 def test_a_definition_may_stand_anywhere_and_the_first_counts():
     text = "![][A  ref] ![][b]\n\n> [a\n> REF]: <x y.png>\n> 'title'\n[b]: z.png\n'no title' ![](c.png)\n\n[b]: d.png"
     assert wanting(text) == ["x y.png", "z.png", "c.png"]

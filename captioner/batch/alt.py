@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CaptionerError, DocumentError, PhotoError, SettingError
 from .alt_address import LeftAloneError, Site
+from .alt_blocks import FRONT_MATTER
 from .alt_document import Document, Mention, read_document
 from .alt_html import find_images
-from .alt_markdown import find_in_markdown
+from .alt_markdown import blanked, find_in_markdown
 
 if TYPE_CHECKING:  # torch takes seconds to import, which a site without work need not wait for
     from ..captioner import Caption, Captioner
@@ -119,7 +120,10 @@ def find_mentions(document: Document) -> list[Mention]:
     suffix = document.path.suffix.lower()
     if suffix in MARKDOWN_SUFFIXES:
         return find_in_markdown(document.text)
-    return find_images(document.text, xml=suffix == ".xhtml")
+    text = document.text
+    if front_matter := FRONT_MATTER.match(text):  # which site generators read in HTML, too
+        text = blanked(text, [front_matter.span()])
+    return find_images(text, xml=suffix == ".xhtml")
 
 
 def caption_images(
@@ -138,7 +142,7 @@ def caption_images(
         photos, results = {}, {}
         for file in files[first : first + batch_size]:
             try:
-                photo = open_photo(file)
+                photo = open_photo(file, str(nearby(file)))
             except PhotoError as error:
                 results[file] = error
                 continue
@@ -153,6 +157,11 @@ def caption_images(
             raise SettingError(message) from error
         results |= zip(photos, captions, strict=True)
         yield from ((file, results[file]) for file in files[first : first + batch_size])
+
+
+def nearby(path: Path) -> Path:
+    """A path as short as it can be told from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def insertions(

@@ -50,7 +50,7 @@ class Site:
         """The path that an address means."""
         source = source.replace("\\", "/")  # which browsers do too
         if source.lower().startswith("data:"):
-            raise LeftAloneError("its data stand in the document itself")
+            raise LeftAloneError("it is a data: URL")
         if source.lower().startswith(("http:", "https:", "//")):
             raise LeftAloneError("it is remote")
         if SCHEME.match(source):

@@ -145,7 +145,9 @@ def publish(work: Work, found: list[tuple[int, str]], write: bool, ledger: Ledge
 
 def summary(inserted: int, changed: int, ledger: Ledger, written: bool) -> str:
     """What was done, in a sentence or two."""
-    counts = f"{count(inserted, 'image')} in {count(changed, 'file')} {'got' if written else 'would get'} a text"
+    counts = (
+        f"{count(inserted, 'image')} in {count(changed, 'file')} {'got' if written else 'would get'} alternative text"
+    )
     parts = [counts, f"{len(ledger.left_alone)} left alone", f"{count(len(ledger.failed), 'error')}"]
     hint = " Nothing was written; --write does that." if inserted and not written else ""
     return f"{', '.join(part for part in parts if not part.startswith('0 ') or part is counts)}.{hint}"

@@ -1,8 +1,10 @@
 """Documents as bytes that must not change: decoding without loss, insertions at positions, diffs, atomic writing."""
 
+import codecs
 import contextlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -102,6 +104,8 @@ def read_document(path: Path) -> Document:
         DocumentError: if it cannot be read or decoded.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DocumentError(f"{path} is no regular file. If it is a folder, check that it may be listed.")
         content = path.read_bytes()
     except OSError as error:
         raise DocumentError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -129,9 +133,6 @@ def declared_encoding(body: bytes) -> str:
 
 def meant_by(label: str, path: Path) -> tuple[str, ...]:
     """Python's names of what the web means by an encoding's label, to be tried in this order."""
-    # Imported here because it is needed for this alone.
-    import codecs
-
     try:
         name = codecs.lookup(label).name
     except LookupError:

@@ -22,7 +22,7 @@ TEMPLATED = re.compile(r"\([^)\r\n]{0,200}?(?:\{\{|\{%|<%|<\?)[^)\r\n]{0,200}")
 REFERENCE = re.compile(LABEL, re.DOTALL)
 # A definition's title may be on the next line; if what stands there is none, the definition ends before it.
 DEFINED = rf"[ ]{{0,3}}{LABEL}:{GAP}(?:{DESTINATION})"
-LINE_END = r"[ \t]*(?:\r?\n|\Z)"
+LINE_END = r"[ \t]*\r?(?:\n|\Z)"
 TITLED = re.compile(rf"{DEFINED}(?:[ \t]+|[ \t]*\r?\n[ \t]*)(?:{TITLE}){LINE_END}", re.DOTALL)
 UNTITLED = re.compile(rf"{DEFINED}{LINE_END}", re.DOTALL)
 # Attributes after an image, as Pandoc, Kramdown and Quarto read them, may name its text.
