@@ -145,12 +145,14 @@ def publish(work: Work, found: list[tuple[int, str]], write: bool, ledger: Ledge
 
 def summary(inserted: int, changed: int, ledger: Ledger, written: bool) -> str:
     """What was done, in a sentence or two."""
-    counts = (
-        f"{count(inserted, 'image')} in {count(changed, 'file')} {'got' if written else 'would get'} alternative text"
-    )
-    parts = [counts, f"{len(ledger.left_alone)} left alone", f"{count(len(ledger.failed), 'error')}"]
+    done = "got" if written else "would get"
+    parts = [f"{count(inserted, 'image')} in {count(changed, 'file')} {done} alternative text"]
+    if ledger.left_alone:
+        parts.append(f"{len(ledger.left_alone)} left alone")
+    if ledger.failed:
+        parts.append(count(len(ledger.failed), "error"))
     hint = " Nothing was written; --write does that." if inserted and not written else ""
-    return f"{', '.join(part for part in parts if not part.startswith('0 ') or part is counts)}.{hint}"
+    return f"{', '.join(parts)}.{hint}"
 
 
 def count(number: int, thing: str) -> str:

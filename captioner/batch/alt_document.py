@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import itertools
 import os
 import re
 import stat
@@ -158,16 +159,10 @@ def unified_diff(document: Document, changed: bytes, name: str) -> Iterator[byte
     for first, last in hunks(differing, lines):
         span = f"{first + 1},{last - first}" if last - first > 1 else f"{first + 1}"
         yield f"@@ -{span} +{span} @@\n".encode()
-        number = first
-        while number < last:
-            end = number
-            while end < last and old[end] != new[end]:
-                end += 1
-            yield from (diff_line(b"-", old, place) for place in range(number, end))
-            yield from (diff_line(b"+", new, place) for place in range(number, end))
-            if end == number:
-                yield diff_line(b" ", old, number)
-            number = max(end, number + 1)
+        for differs, numbers in itertools.groupby(range(first, last), lambda number: old[number] != new[number]):
+            together = list(numbers)
+            sides = ((b"-", old), (b"+", new)) if differs else ((b" ", old),)
+            yield from (diff_line(sign, side, number) for sign, side in sides for number in together)
 
 
 def hunks(differing: list[int], lines: int) -> Iterator[tuple[int, int]]:
