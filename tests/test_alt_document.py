@@ -78,11 +78,11 @@ def test_insertions_change_nothing_else_and_patch_agrees(tmp_path, seed):
 def test_a_diff_reads_as_diffs_do():
     text = "".join(f"{number}\n" for number in range(1, 20)) + "end"
     document = Document(Path("x.html"), b"", "utf-8", text)
-    changed = document.insert([(text.index("5"), "+"), (text.index("end"), "+")])
+    changed = document.insert([(text.index(line), "+") for line in ("5", "10", "end")])
     diff = b"".join(unified_diff(document, changed, "x.html")).decode()
     assert diff == (
         "--- a/x.html\n+++ b/x.html\n"
-        "@@ -2,7 +2,7 @@\n 2\n 3\n 4\n-5\n++5\n 6\n 7\n 8\n"
+        "@@ -2,12 +2,12 @@\n 2\n 3\n 4\n-5\n++5\n 6\n 7\n 8\n 9\n-10\n++10\n 11\n 12\n 13\n"
         "@@ -17,4 +17,4 @@\n 17\n 18\n 19\n"
         "-end\n\\ No newline at end of file\n++end\n\\ No newline at end of file\n"
     )
