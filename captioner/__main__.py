@@ -5,12 +5,13 @@ import contextlib
 import os
 import sys
 import warnings
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .batch import alt_command
+from .batch.options import add_model_options, search_settings
 from .batch.run import BatchConfig, row_format, run_batch, summary
 from .batch.shards import Shard, are_complete, merge, shard_of_process
 from .batch.sources import find_items, read_list
@@ -18,9 +19,6 @@ from .captioner import Captioner
 from .config import SearchConfig
 from .errors import CaptionerError, CheckpointError, LockedError, OutputError, SettingError
 from .photo import SUFFIXES
-
-# One option each; of several captions only the best is written.
-SEARCH_SETTINGS = [setting for setting in fields(SearchConfig) if setting.name != "alternatives"]
 
 DESCRIPTION = """Write a caption for each photograph.
 
@@ -32,7 +30,8 @@ stopped, however, goes on with the same command, and what has a row is not capti
   find photos/ -newer last -print0 | python -m captioner --files-from - -0 --output captions.csv
   python -m captioner photos/ --output captions.jsonl --shard 3/16     the third of sixteen shares, on any machine
   python -m captioner merge captions.jsonl                             puts the sixteen together
-  torchrun --nproc-per-node 4 -m captioner photos/ --output captions.jsonl"""
+  torchrun --nproc-per-node 4 -m captioner photos/ --output captions.jsonl
+  python -m captioner alt site/                                        text for images that have none: see alt --help"""
 
 EPILOG = """Exit status: 0 if every photograph has a caption, 1 if some could not be read or the disk is full, 2 for
 wrong usage, a model that cannot be used or an output that is not to be gone on with, 130 if it was interrupted."""
@@ -45,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="%(prog)s [PHOTO_OR_FOLDER ...] [options]\n       %(prog)s merge OUTPUT [--overwrite]",
+        usage="%(prog)s [PHOTO_OR_FOLDER ...] [options]\n       %(prog)s merge OUTPUT [--overwrite]\n       %(prog)s alt SITE_OR_FILE ... [--write]",
     )
     given = parser.add_argument_group("photographs")
     given.add_argument("photos", nargs="*", metavar="PHOTO_OR_FOLDER", help=f"in folders: {', '.join(SUFFIXES)}")
@@ -53,15 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     given.add_argument("--files-from", metavar="LIST", help="a file with a name on each line; - for standard input")
     given.add_argument("-0", "--null", action="store_true", help="names in the list end with a zero byte")
     add_output_options(parser.add_argument_group("output"))
-    work = parser.add_argument_group("work")
-    work.add_argument("--batch-size", type=whole_number, default=8, help="photographs at a time (%(default)s)")
-    work.add_argument("--checkpoint", help="model to use (default: the bundled one)")
-    work.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
-    work.add_argument("--threads", type=whole_number, help="processor threads to use (default: torch's choice)")
-    search = parser.add_argument_group("search", SearchConfig.__doc__)
-    for setting in SEARCH_SETTINGS:
-        option = f"--{setting.name.replace('_', '-')}"
-        search.add_argument(option, type=type(setting.default), default=setting.default, help="(%(default)s)")
+    add_model_options(parser)
     return parser
 
 
@@ -86,17 +77,8 @@ def make_merge_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def whole_number(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Caption everything; returns the exit status."""
-    search = {setting.name: getattr(arguments, setting.name) for setting in SEARCH_SETTINGS} | {"alternatives": 0}
     own, shard = shard_of_process(), Shard.parse(arguments.shard) if arguments.shard else None
     if own and shard:
         raise SettingError("--shard and torchrun both share photographs out. Use one of them.")
@@ -105,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = BatchConfig(
         output=arguments.output, overwrite=arguments.overwrite, retry_errors=arguments.retry_errors,
         shard=own or shard, figures=arguments.attention, batch_size=arguments.batch_size,
-        search=SearchConfig.of(search),
+        search=SearchConfig.of(search_settings(arguments)),
     )  # fmt: skip
     if arguments.output:
         row_format(arguments.output)
@@ -142,6 +124,8 @@ def run_merge(arguments: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """The command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["alt"]:
+        return alt_command.main(argv[1:])
     merging = argv[:1] == ["merge"]
     parser = make_merge_parser() if merging else make_parser()
     arguments = parser.parse_args(argv[1:] if merging else argv)

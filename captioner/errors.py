@@ -31,3 +31,7 @@ class DiskError(CaptionerError):
 
 class LockedError(OutputError):
     """Another process is writing the same output."""
+
+
+class DocumentError(CaptionerError):
+    """A document whose images want alternative text cannot be read, decoded, or written."""

@@ -1,15 +1,17 @@
 """Writing files so that whoever reads them finds the old content or the new, never a part."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`, to be written to; it takes the place of `path` if nothing goes wrong.
+
+    The mode and, where that is allowed, the owner of what was there stay.
 
     Raises:
         OSError: if it cannot be written (a full disk, say); what was at `path` stays.
@@ -21,7 +23,13 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)  # mkstemp's own is for secrets
+        if path.exists():
+            status = path.stat()
+            with contextlib.suppress(OSError, AttributeError):  # only root may give files away; Windows knows no owners
+                os.chown(temporary, status.st_uid, status.st_gid)
+            temporary.chmod(status.st_mode)
+        else:
+            temporary.chmod(0o644)  # mkstemp's own is for secrets
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)  # gone already, unless something went wrong

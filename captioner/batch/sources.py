@@ -15,8 +15,8 @@ from ..photo import SUFFIXES, PhotoSource
 class Item:
     """A photograph to be captioned.
 
-    `name`: what its row calls it. `relative`: where it was found, below the folder that was named, for files that are to
-    lie in the same order elsewhere. `path`: where it is, if it is a file of its own.
+    `name`: what its row calls it. `relative`: where it was found, below the folder that was named, for files that are
+    to lie in the same order elsewhere. `path`: where it is, if it is a file of its own.
     """
 
     name: str
