@@ -20,6 +20,10 @@ from .config import SearchConfig
 from .errors import CaptionerError, CheckpointError, LockedError, OutputError, SettingError
 from .photo import SUFFIXES
 
+USAGE = """%(prog)s [PHOTO_OR_FOLDER ...] [options]
+       %(prog)s merge OUTPUT [--overwrite]
+       %(prog)s alt SITE_OR_FILE ... [options]"""
+
 DESCRIPTION = """Write a caption for each photograph.
 
 Folders are searched with all that lies in them; a file that is named is always tried. With --output, a run that was
@@ -44,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="%(prog)s [PHOTO_OR_FOLDER ...] [options]\n       %(prog)s merge OUTPUT [--overwrite]\n       %(prog)s alt SITE_OR_FILE ... [--write]",
+        usage=USAGE,
     )
     given = parser.add_argument_group("photographs")
     given.add_argument("photos", nargs="*", metavar="PHOTO_OR_FOLDER", help=f"in folders: {', '.join(SUFFIXES)}")
