@@ -4,11 +4,11 @@ import argparse
 from dataclasses import fields
 from typing import Any
 
-from ..config import METHODS, SearchConfig
+from ..config import SearchConfig
 
 # One option each, and what `--help` says of it; of several captions only the best is used.
 SEARCH_HELP = {
-    "method": f"{', '.join(METHODS)}: the likeliest sentences, the likeliest word each time, or words drawn",
+    "method": "beam: the likeliest sentences; greedy: the likeliest word each time; sample: words drawn",
     "beam_size": "sentences that the search keeps, or draws; 3 is faster",
     "length_penalty": "higher values favour longer sentences",
     "minimum_length": "in words",
@@ -17,8 +17,8 @@ SEARCH_HELP = {
     "temperature": "of sampling: low values keep to the likeliest words",
     "top_p": "of sampling: draw from the likeliest words that have this share of the probability",
     "seed": "of sampling",
-    "rerank": "prefer the sentence that agrees with the others found and would not suit just any photograph; 0 takes the "
-    "best score",
+    "rerank": "prefer the sentence that agrees with the others found and would not suit just any photograph; 0 takes "
+    "the best score",
     "match": "how much, in reranking, it counts how well sentence and photograph go together",
 }
 SEARCH_SETTINGS = [setting for setting in fields(SearchConfig) if setting.name in SEARCH_HELP]
