@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from captioner import PhotoError, open_photo
-from captioner.photo import LONGEST_SIDE, MAXIMUM_PIXELS, TURNS, photo_to_tensor
+from captioner.photo import MAXIMUM_PIXELS, TURNS, photo_to_tensor
+from captioner.pixels import LONGEST_SIDE
 
 from .drawing import draw
 
