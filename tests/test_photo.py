@@ -12,13 +12,7 @@ from captioner import PhotoError, open_photo
 from captioner.photo import MAXIMUM_PIXELS, TURNS, photo_to_tensor
 from captioner.pixels import LONGEST_SIDE
 
-from .drawing import draw
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
+from .drawing import draw, encoded
 
 
 def colour_at(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
