@@ -25,7 +25,7 @@ DEVICES = ("mntr", "scnr", "prtr", "spac")
 def transform_to_srgb(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
     """How to bring a photograph's colours to sRGB, by the profile embedded in it.
 
-    Building it takes 1 to 15 milliseconds, the most for CMYK; nothing is kept from one photograph to the next.
+    Building it takes a few milliseconds, and 25 for CMYK; nothing is kept from one photograph to the next.
 
     Returns:
         None where nothing is to be done: there is no profile, it is sRGB or of another kind of image, or it is

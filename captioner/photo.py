@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import PhotoError
-from .heic import coded_sizes, is_heic, open_heic
+from .heic import coded_sizes, heic_to_tiff, is_heic
+from .imports import import_pi_heif
 from .pixels import scale_while_decoding, to_rgb
 
 PhotoSource = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image
@@ -67,6 +68,9 @@ def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
     data = read_bytes(source, name)
     if not data:
         raise PhotoError(f"{name} is empty (0 bytes). Please choose another file.")
+    if is_heic(data):
+        check_heic(data, name)
+        data = heic_to_tiff(data, name)
     with begin(io.BytesIO(data), name) as image:
         check_size(image.size, name)
         return normalise(image, name)
@@ -81,8 +85,14 @@ def check_start(path: Path) -> None:
     name = describe(path)
     try:
         check_regular(path.stat(), name)
-        with path.open("rb") as file, begin(file, name) as image:
-            check_size(image.size, name)
+        with path.open("rb") as file:
+            start = file.read(4096)
+            file.seek(0)
+            if is_heic(start):
+                check_heic(file.read(), name)
+                return
+            with begin(file, name) as image:
+                check_size(image.size, name)
     except FileNotFoundError as error:
         raise PhotoError(f"{name} does not exist. Please check the path.") from error
     except OSError as error:
@@ -92,20 +102,20 @@ def check_start(path: Path) -> None:
 def begin(file: BinaryIO, name: str) -> Image.Image:
     """Open an image, of which only the header is read yet."""
     try:
-        if is_heic(file):
-            for size in coded_sizes(file.read()):
-                check_size(size, name)
-            file.seek(0)
-            return open_heic(file, name)
         return Image.open(file, formats=FORMATS)
-    except PhotoError:
-        raise
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name} is too large: {error}. Please scale it down first.") from error
     except Image.UnidentifiedImageError as error:
         raise PhotoError(f"{name} is not a photograph that can be read. {SUPPORTED}") from error
     except Exception as error:  # decoders raise many types on damaged headers
         raise PhotoError(f"{name} is damaged: {error}. {SUPPORTED}") from error
+
+
+def check_heic(data: bytes, name: str) -> None:
+    """Refuse, before decoding, a HEIC that is too large or that nothing here can decode."""
+    import_pi_heif(name)
+    for size in coded_sizes(data):
+        check_size(size, name)
 
 
 def describe(source: PhotoSource) -> str:
@@ -204,9 +214,7 @@ def normalise(image: Image.Image, name: str) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none that can be read, or it counts no more."""
-    if image.format == "HEIF":  # it has turns of its own, which its decoder has undone
-        return 1
+    """The EXIF orientation, 1 (upright) where there is none that can be read."""
     try:
         return image.getexif().get(0x0112, 1)
     except Exception:  # a broken EXIF block must not cost a good photograph
