@@ -29,7 +29,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     transform = transform_to_srgb(image)
     if image.mode.startswith("I") or image.mode == "F":
         step = max(1, max(image.size) // (2 * LONGEST_SIDE))
-        image = Image.fromarray(to_8_bit(numpy.asarray(image)[::step, ::step], image.mode))
+        image = Image.fromarray(to_8_bit(every(step, image), image.mode))
     transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
     if image.mode == "CMYK" and transform:
@@ -40,6 +40,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if not transparent:
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def every(step: int, image: Image.Image) -> numpy.ndarray:
+    """Each `step`th pixel of each `step`th row; the rows one by one, since a whole copy could be 700 MB."""
+    if step == 1:
+        return numpy.asarray(image)
+    rows = (image.crop((0, top, image.width, top + 1)) for top in range(0, image.height, step))
+    return numpy.concatenate([numpy.asarray(row)[:, ::step] for row in rows])
 
 
 def to_8_bit(values: numpy.ndarray, mode: str) -> numpy.ndarray:
