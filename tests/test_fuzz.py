@@ -2,12 +2,15 @@
 
 import json
 import struct
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from captioner import CheckpointError, PhotoError, open_photo
 from captioner.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -18,6 +21,8 @@ from captioner.vocabulary import Vocabulary
 from .drawing import WORDS, draw, encoded
 from .profiles import DISPLAY_P3, rgb_profile
 
+# Else what it computes once would be kept in the project's folder.
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
 # The same examples each time, however slow the machine, and none of them written down.
 STEADY = {
     "derandomize": True,
