@@ -171,12 +171,13 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     if header.get("digest") != digest(tensors):
         raise CheckpointError(f"{path} is damaged: its tensors are not those that were written. {HINT}")
     try:
+        notes = {name: json.loads(header[name]) for name in ("origin", "scores", "progress")}
+        if not all(isinstance(value, dict) for value in notes.values()):
+            raise ValueError("origin, scores and progress must hold names and values")
         return Checkpoint(
             config=CaptionerConfig.from_dict(json.loads(header["config"])),
             vocabulary=Vocabulary(json.loads(header["vocabulary"])),
-            origin=json.loads(header["origin"]),
-            scores=json.loads(header["scores"]),
-            progress=json.loads(header["progress"]),
+            **notes,
             tensors=with_prefix(tensors, "model."),
             progress_tensors=with_prefix(tensors, "progress."),
         )

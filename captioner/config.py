@@ -127,7 +127,7 @@ class CaptionerConfig:
             encoder, decoder = EncoderConfig(**values["encoder"]), DecoderConfig(**values["decoder"])
             matcher = MatcherConfig(**values["matcher"]) if values.get("matcher") else None
             return cls(encoder, decoder, values.get("typical", False), matcher)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:  # the last from a number beyond floats
             raise SettingError(f"The configuration cannot be read: {error}.") from error
 
 

@@ -1,5 +1,6 @@
 """Drawn pictures and small models, made for the tests."""
 
+import io
 import random
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def draw(colour: str, shape: str, size: tuple[int, int] = (96, 96), seed: int = 
     else:
         pen.polygon([(left, top + side), (left + side, top + side), (left + side / 2, top)], COLOURS[colour])
     return image
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """An image as the bytes of a file of this kind."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
 
 
 def drawn_data(folder: Path, copies: int, start: int = 0) -> dict:
