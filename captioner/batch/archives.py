@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from ..errors import PhotoError
 from ..photo import MAXIMUM_BYTES, PhotoSource, check_start
+from ..photo import SUFFIXES as PHOTO_SUFFIXES
 from .expanding import Decompressor, bzip2_start, gzip_start, xz_start
 from .items import Item, matches
 from .tars import OpenStreams, TarArchive, TarMember
@@ -35,15 +36,25 @@ LONGEST_PART = 200
 MOST_PARTS = 12
 
 
-@dataclass(frozen=True)
 class ArchivedPhoto(Item):
     """A photograph in an archive.
 
-    `archive`: which. `member`: what that knows about it.
+    Args:
+        name: what its row calls it: the archive's path, a slash, and the member's name.
+        below: what `relative` is for the archive.
+        archive: which.
+        member: what that knows about it.
     """
 
-    archive: ZipArchive | TarArchive
-    member: ZipMember | TarMember
+    path = None
+
+    def __init__(self, name: str, below: Path, archive: ZipArchive | TarArchive, member: ZipMember | TarMember):
+        self.__dict__ |= {"name": name, "below": below, "archive": archive, "member": member}
+
+    @property
+    def relative(self) -> Path:
+        """See `Item`; made when it is asked for, since a million paths would need more memory than all the rest."""
+        return self.below.joinpath(*safe_parts(self.name.removeprefix(f"{self.archive.path}/")))
 
     def read(self) -> PhotoSource:
         """See `Item`: the bytes of the photograph."""
@@ -103,7 +114,7 @@ def items_at(path: Path, relative: Path, pattern: str | None, streams: OpenStrea
     most_bytes = max(ALWAYS_EXPANDED, MOST_EXPANSION * path.stat().st_size)
     found, trouble = archive.members(partial(is_wanted, pattern=pattern), MOST_PHOTOGRAPHS, most_bytes)
     for name, member in found.items():
-        yield ArchivedPhoto(f"{path}/{name}", relative.joinpath(*safe_parts(name)), None, archive, member)
+        yield ArchivedPhoto(f"{path}/{name}", relative, archive, member)
     if trouble:
         told = f"{path} is damaged or incomplete: {trouble}. What could be found in it has rows of its own."
         yield BrokenArchive(str(path), relative, None, f"{told} Make or download it again.")
@@ -165,10 +176,9 @@ def is_zip(file: BinaryIO) -> bool:
 
 def is_wanted(name: str, pattern: str | None) -> bool:
     """Whether a member is to be taken; what macOS notes beside each file is no photograph, though named like one."""
-    path = PurePosixPath(name)
-    if pattern is None and path.name.startswith("._"):
-        return False
-    return matches(path, pattern)
+    if pattern is None:
+        return name.lower().endswith(PHOTO_SUFFIXES) and not name.rpartition("/")[2].startswith("._")
+    return matches(PurePosixPath(name), pattern)
 
 
 def safe_parts(name: str) -> list[str]:

@@ -6,12 +6,11 @@ import weakref
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ..photo import MAXIMUM_BYTES
+from ..photo import MAXIMUM_BYTES, SUFFIXES
 from .expanding import Decompressor, Expanding
-from .items import matches
 
 # What the headers of one member may need, with long names and attributes.
 HEADER_BYTES = 1 << 20
@@ -68,7 +67,7 @@ class TarArchive:
     """
 
     def __init__(self, path: Path, start: Callable[[], Decompressor] | None, streams: OpenStreams):
-        self._path, self._start, self._streams = path, start, streams
+        self.path, self._start, self._streams = path, start, streams
         self._lock = threading.Lock()
         self._stream: Expanding | None = None
         self._places: list[tuple[int, int]] = []
@@ -87,9 +86,9 @@ class TarArchive:
         """
         found: dict[str, TarMember] = {}
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 source = Expanding(file, self._start, repeated=True) if self._start else file
-                length = most_bytes if self._start else self._path.stat().st_size
+                length = most_bytes if self._start else self.path.stat().st_size
                 trouble = collect(Headers(source, length), wanted, most, found)
         except Exception as error:  # tarfile and decompressors raise many types on damaged archives
             trouble = str(error) or type(error).__name__
@@ -105,7 +104,7 @@ class TarArchive:
             Exception: of many types, if it or the archive is damaged.
         """
         if not self._start:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 return read_at(file, member.offset, member.size)
         self._streams.note(self)
         with self._lock:
@@ -128,7 +127,7 @@ class TarArchive:
         if member.offset in self._kept:
             return self._kept[member.offset]
         if self._stream is None or self._stream.tell() > member.offset:
-            file = self._path.open("rb")
+            file = self.path.open("rb")
             self._stream = Expanding(file, self._start, repeated=True)
             weakref.finalize(self._stream, file.close)
         number = bisect_left(self._places, (member.offset, member.size))
@@ -204,7 +203,7 @@ def collect(headers: Headers, wanted: Callable[[str], bool], most: int, found: d
         if len(listing.pax_headers) > MOST_REMARKS:
             return "it has too many remarks on all of its members"
         taken = found if wanted(info.name) else unwanted
-        if taken is unwanted and not matches(PurePosixPath(info.name), None):
+        if taken is unwanted and not info.name.lower().endswith(SUFFIXES):
             continue
         if info.islnk() or info.issym():
             member = found.get(info.linkname) or unwanted.get(info.linkname) if info.islnk() else None

@@ -50,7 +50,7 @@ class ZipArchive:
     """
 
     def __init__(self, path: Path):
-        self._path = path
+        self.path = path
 
     def members(self, wanted: Callable[[str], bool], most: int, most_bytes: int) -> tuple[dict[str, ZipMember], str]:
         """The photographs, in the order of the archive's directory, and what is wrong with the archive, if anything.
@@ -65,8 +65,8 @@ class ZipArchive:
         """
         found: dict[str, ZipMember] = {}
         try:
-            with zipfile.ZipFile(self._path) as listing:
-                for name, member in directory_members(listing, self._path.stat().st_size, wanted):
+            with zipfile.ZipFile(self.path) as listing:
+                for name, member in directory_members(listing, self.path.stat().st_size, wanted):
                     found.pop(name, None)
                     found[name] = member
                     if len(found) > most:
@@ -75,8 +75,8 @@ class ZipArchive:
         except Exception as error:  # zipfile raises many types on damaged directories
             trouble = f"its directory cannot be read ({error})"
         try:
-            with self._path.open("rb") as file:
-                for name, member in walk(file, self._path.stat().st_size, most_bytes):
+            with self.path.open("rb") as file:
+                for name, member in walk(file, self.path.stat().st_size, most_bytes):
                     if wanted(name) and not name.endswith("/"):
                         found.pop(name, None)
                         found[name] = member
@@ -92,7 +92,7 @@ class ZipArchive:
         Raises:
             Exception: of many types, if it or the archive is damaged.
         """
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             file.seek(member.offset)
             signature, *_, name_length, extra_length = HEADER.unpack(file.read(HEADER.size))
             if signature != SIGNATURE:
