@@ -45,7 +45,7 @@ class OpenStreams:
         self._lock, self._open = threading.Lock(), OrderedDict[TarArchive, None]()
 
     def note(self, archive: "TarArchive") -> None:
-        """An archive is about to be read: the one that was not for the longest time is closed instead."""
+        """An archive was read and is open: the one that was not read for the longest time is closed instead."""
         with self._lock:
             self._open[archive] = None
             self._open.move_to_end(archive)
@@ -106,13 +106,14 @@ class TarArchive:
         if not self._start:
             with self.path.open("rb") as file:
                 return read_at(file, member.offset, member.size)
-        self._streams.note(self)
         with self._lock:
             try:
-                return self._read_in_order(member)
+                data = self._read_in_order(member)
             except BaseException:
                 self._stop()
                 raise
+        self._streams.note(self)  # behind, so that none that is open has not been noted
+        return data
 
     def close(self) -> None:
         """Let go of the file until it is needed again."""
