@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import resource
 import stat
 import struct
 import tarfile
@@ -293,7 +294,7 @@ def test_lies_of_headers_cost_no_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MAXIMUM_BYTES", 10_000_000)
     path, zeros = tmp_path / "a.zip", zlib.compressobj(9, wbits=-15)
     packed = b"".join(zeros.compress(bytes(1_000_000)) for _ in range(600)) + zeros.flush()
-    name = b"a.jpg"
+    name, peak = b"a.jpg", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for size, reason in ((600_000_000, "is too large: 600 MB"), (9_000, "it is longer than"), (10_000_000, "longer")):
         header = HEADER.pack(b"PK\3\4", 20, 0, 8, 0, 33, 0, len(packed), size, len(name), 0) + name
         entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 8, 0, 33, 0, len(packed), size, len(name), *[0] * 6)
@@ -302,6 +303,7 @@ def test_lies_of_headers_cost_no_memory(tmp_path, monkeypatch):
         before = time.process_time()
         assert reason in read(path)["a.jpg"]
         assert time.process_time() - before < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 100_000  # kilobytes
     info = tarfile.TarInfo("b.jpg")
     info.size = 1 << 40
     for kind in TARS:
@@ -384,6 +386,27 @@ def test_damage_anywhere_is_told(kind, tmp_path):
         found = read(path)  # nothing but photo errors is caught there
         assert time.process_time() - before < 1
         assert all(text.endswith(".") for text in found.values() if isinstance(text, str))
+
+
+def test_headers_of_tars_may_say_anything(tmp_path):
+    path, chance = tmp_path / "a.tar", random.Random(8)
+    more = (special("h.jpg", tarfile.LNKTYPE, "0/000.jpg"), tarfile.TarInfo("x" * 200 + ".jpg"))
+    members = dict(list(PHOTOS.items())[:3])
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        whole = write_tar(path, members, more=more, format=form).read_bytes()
+        starts = [place for place in range(0, len(whole), 512) if whole[place + 257 : place + 262] == b"ustar"]
+        for _ in range(300):
+            data, start = bytearray(whole), chance.choice(starts)
+            field = chance.choice([(124, 12), (156, 1), (0, 100), (386, 126)])  # size, type, name, holes
+            for place in range(start + field[0], start + sum(field)):
+                if chance.random() < 0.3:
+                    data[place] = chance.choice(b"0123456789\x80\xff\0LKxgS/1")
+            data[start + 148 : start + 156] = b" " * 8
+            data[start + 148 : start + 156] = b"%06o\0 " % sum(data[start : start + 512])  # it is meant
+            path.write_bytes(data)
+            before = time.process_time()
+            read(path)
+            assert time.process_time() - before < 1
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar.gz"])

@@ -117,7 +117,7 @@ def items_at(path: Path, relative: Path, pattern: str | None, streams: OpenStrea
         yield ArchivedPhoto(f"{path}/{name}", relative, archive, member)
     if trouble:
         told = f"{path} is damaged or incomplete: {trouble}. What could be found in it has rows of its own."
-        yield BrokenArchive(str(path), relative, None, f"{told} Make or download it again.")
+        yield BrokenArchive(str(path), relative, None, f"{told} Make or download it again, or unpack it.")
 
 
 def open_archive(path: Path, streams: OpenStreams) -> ZipArchive | TarArchive | None:
