@@ -26,11 +26,13 @@ USAGE = """%(prog)s [PHOTO_OR_FOLDER ...] [options]
 
 DESCRIPTION = """Write a caption for each photograph.
 
-Folders are searched with all that lies in them; a file that is named is always tried. With --output, a run that was
-stopped, however, goes on with the same command, and what has a row is not captioned again.
+Folders are searched with all that lies in them, and so are zip and tar archives that are named, without unpacking them;
+a file that is named is always tried. With --output, a run that was stopped, however, goes on with the same command, and
+what has a row is not captioned again.
 
   python -m captioner photo.jpg
   python -m captioner photos/ --output captions.jsonl
+  python -m captioner shard-*.tar holiday.zip --output captions.jsonl
   find photos/ -newer last -print0 | python -m captioner --files-from - -0 --output captions.csv
   python -m captioner photos/ --output captions.jsonl --shard 3/16     the third of sixteen shares, on any machine
   python -m captioner merge captions.jsonl                             puts the sixteen together
@@ -51,8 +53,8 @@ def make_parser() -> argparse.ArgumentParser:
         usage=USAGE,
     )
     given = parser.add_argument_group("photographs")
-    given.add_argument("photos", nargs="*", metavar="PHOTO_OR_FOLDER", help=f"in folders: {', '.join(SUFFIXES)}")
-    given.add_argument("--pattern", metavar="GLOB", help="of folders, take files like this instead: '*.jpg', '2024/*'")
+    given.add_argument("photos", nargs="*", metavar="PHOTO_OR_FOLDER", help=f"or archive; in it: {', '.join(SUFFIXES)}")
+    given.add_argument("--pattern", metavar="GLOB", help="in them, take files like this instead: '*.jpg', '2024/*'")
     given.add_argument("--files-from", metavar="LIST", help="a file with a name on each line; - for standard input")
     given.add_argument("-0", "--null", action="store_true", help="names in the list end with a zero byte")
     add_output_options(parser.add_argument_group("output"))

@@ -1,45 +1,26 @@
-"""Where photographs come from: files, folders and lists of files."""
+"""Where photographs come from: files, folders, archives and lists of files."""
 
-import fnmatch
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SettingError
-from ..photo import SUFFIXES, PhotoSource
-
-
-@dataclass(frozen=True)
-class Item:
-    """A photograph to be captioned.
-
-    `name`: what its row calls it. `relative`: where it was found, below the folder that was named, for files that are
-    to lie in the same order elsewhere. `path`: where it is, if it is a file of its own.
-    """
-
-    name: str
-    relative: Path
-    path: Path | None
-
-    def read(self) -> PhotoSource:
-        """What `open_photo` is to open; called in other threads, which may take its time.
-
-        Raises:
-            PhotoError: if it cannot be read.
-        """
-        return self.path
+from .archives import items_at
+from .items import Item, matches
+from .tars import OpenStreams
 
 
 def find_items(names: Sequence[str], listed: Iterable[str] = (), pattern: str | None = None) -> Iterator[Item]:
     """The photographs of a command, in a stable order, each file once.
 
     Args:
-        names: files, which are always tried, and folders, which are searched with all that lies in them.
-        listed: more names of files.
-        pattern: which files of folders to take, as in a shell; without it, those with a photograph's suffix. A pattern
-            with a slash is compared with the path below the folder, another one with the name alone.
+        names: files, which are always tried, and folders and archives, which are searched with all that lies in them.
+        listed: more names of files and archives.
+        pattern: which files of folders and archives to take, as in a shell; without it, those with a photograph's
+            suffix. A pattern with a slash is compared with the path below the folder, another one with the name alone.
+            An archive in a folder is searched only if the pattern takes it; of its files, those with a photograph's
+            suffix are taken.
     """
     seen: set[str] = set()
     for item in all_items(names, listed, pattern):
@@ -50,16 +31,17 @@ def find_items(names: Sequence[str], listed: Iterable[str] = (), pattern: str | 
 
 def all_items(names: Sequence[str], listed: Iterable[str], pattern: str | None) -> Iterator[Item]:
     """As `find_items`, a file as often as it is named."""
+    streams = OpenStreams()
     for name in names:
         path = Path(name)
         if path.is_dir():
             for found in photos_below(path, pattern):
-                yield Item(str(found), found.relative_to(path), found)
+                yield from items_at(found, found.relative_to(path), None, streams)
         else:
-            yield Item(str(path), Path(path.name), path)
+            yield from items_at(path, Path(path.name), pattern, streams)
     for name in listed:
         path = Path(name)
-        yield Item(str(path), Path(path.name), path)
+        yield from items_at(path, Path(path.name), pattern, streams)
 
 
 def photos_below(folder: Path, pattern: str | None) -> Iterator[Path]:
@@ -75,13 +57,6 @@ def photos_below(folder: Path, pattern: str | None) -> Iterator[Path]:
             if matches(path.relative_to(folder), pattern):
                 yield path
     yield from (Path(error.filename) for error in unreadable)
-
-
-def matches(path: Path, pattern: str | None) -> bool:
-    """Whether a file below a folder is to be taken."""
-    if pattern is None:
-        return path.name.lower().endswith(SUFFIXES)
-    return fnmatch.fnmatchcase(path.as_posix() if "/" in pattern else path.name, pattern)
 
 
 def read_list(path: str, null: bool = False) -> list[str]:
