@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photo", nargs="?", type=Path, default=ROOT / "captioner" / "examples" / "riders.jpg")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "screenshots")
-    parser.add_argument("--word", type=int, default=1, help="which word to choose, from 0 (%(default)s)")
+    parser.add_argument("--word", type=int, default=3, help="which word to choose, from 0 (%(default)s)")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     with served() as (address, _), tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as page:

@@ -16,7 +16,7 @@ from .config import SearchConfig
 from .errors import SettingError
 from .model import CaptionModel
 from .photo import PhotoSource, open_photo, photo_to_tensor
-from .rerank import by_agreement
+from .rerank import in_order
 from .search import Hypothesis, SpecialIds, search, without_forbidden
 from .vocabulary import Vocabulary, join_words
 
@@ -76,6 +76,8 @@ class Captioner:
         self.scores = checkpoint.scores if checkpoint else {}
         self._identity = ""
         self._special = special_ids(vocabulary)
+        repeatable = model.config.repeatable
+        self._repeatable = frozenset(vocabulary.encode(repeatable)) if repeatable else frozenset()
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None, device: str = "auto") -> "Captioner":
@@ -192,7 +194,7 @@ class Captioner:
             evidence = [hypothesis.log_prob - config.rerank * next(priors) for hypothesis in hypotheses]
             if matches:
                 evidence = [value + config.match * fit for value, fit in zip(evidence, matches[photo], strict=False)]
-            reranked.append([hypotheses[place] for place in by_agreement(sentences, evidence)])
+            reranked.append([hypotheses[place] for place in in_order(sentences, evidence, self._repeatable)])
         return reranked
 
     def _matches(self, found: list[list[Hypothesis]], grid: Tensor) -> list[list[float]]:

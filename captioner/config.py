@@ -102,15 +102,21 @@ class MatcherConfig:
 
 @dataclass(frozen=True)
 class CaptionerConfig:
-    """A whole model: encoder and decoder, and for reranking the typical photograph and a matcher, if it has them."""
+    """A whole model: encoder and decoder, and what reranking asks, if it has it.
+
+    `typical`: whether it knows the typical photograph. `matcher`: of its matcher. `repeatable`: the words that people
+    now and then say twice in a caption; none if that is not known.
+    """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     typical: bool = False
     matcher: MatcherConfig | None = None
+    repeatable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check(isinstance(self.typical, bool), f"typical must be true or false, not {self.typical!r}.")
+        check(all(isinstance(word, str) for word in self.repeatable), "repeatable must be a list of words.")
 
     def to_dict(self) -> dict[str, Any]:
         """A nested dictionary of plain values, for a checkpoint's header."""
@@ -126,7 +132,8 @@ class CaptionerConfig:
         try:
             encoder, decoder = EncoderConfig(**values["encoder"]), DecoderConfig(**values["decoder"])
             matcher = MatcherConfig(**values["matcher"]) if values.get("matcher") else None
-            return cls(encoder, decoder, values.get("typical", False), matcher)
+            repeatable = tuple(values.get("repeatable", ()))
+            return cls(encoder, decoder, values.get("typical", False), matcher, repeatable)
         except (KeyError, TypeError, ValueError, OverflowError) as error:  # the last from a number beyond floats
             raise SettingError(f"The configuration cannot be read: {error}.") from error
 
@@ -143,7 +150,8 @@ class SearchConfig:
     `rerank`: of the sentences found, prefer the one that agrees most with all of them, each weighing as much as it
     is probable, and the less the more it suits any photograph; this is how much the latter counts. 0 prefers the
     best score, and so does a model that does not know the typical photograph (`train finish` tells it), because
-    agreement alone makes captions worse. `match`: how much, in reranking, it counts how well the sentence suits the
+    agreement alone makes captions worse. A sentence that says a word twice which people do not comes after all others,
+    if the model knows which. `match`: how much, in reranking, it counts how well the sentence suits the
     photograph by the model's matcher, if it has one (`train match` makes it); 0 leaves it out.
     """
 
@@ -158,7 +166,7 @@ class SearchConfig:
     seed: int = 0
     alternatives: int = 4
     rerank: float = 0.3
-    match: float = 2.0
+    match: float = 4.0
 
     def __post_init__(self) -> None:
         check_choice(self, "method", METHODS)

@@ -11,23 +11,45 @@ The likeliest sentence is often one that suits any photograph. Three ideas do be
   as much as it is probable: minimum Bayes risk, Kumar and Byrne 2004, "Minimum Bayes-risk decoding for statistical
   machine translation".
 
+Before all that, sentences come last that say twice what people say once ("a black and black dog").
+
 Shapes: N sentences of one photograph, G different n-grams in them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy
 
 LONGEST = 4
 
 
-def by_agreement(sentences: Sequence[Sequence[int]], evidence: Sequence[float]) -> list[int]:
+def in_order(sentences: Sequence[Sequence[int]], evidence: Sequence[float], repeatable: Collection[int]) -> list[int]:
     """The order in which to prefer sentences of one photograph, as indices, best first.
 
     Args:
         sentences: their ids.
         evidence: what speaks for each, as a log-probability but for a constant: the sum above.
+        repeatable: the words that a sentence may well have twice; if there are none, all may.
     """
+    odd = [bool(repeatable) and repeats(ids, repeatable) for ids in sentences]
+    order = []
+    for last in (False, True):
+        places = [place for place, is_odd in enumerate(odd) if is_odd == last]
+        preferred = by_agreement([sentences[place] for place in places], [evidence[place] for place in places])
+        order += [places[index] for index in preferred]
+    return order
+
+
+def repeats(ids: Sequence[int], repeatable: Collection[int]) -> bool:
+    """Whether a sentence has a word twice that is not one of these."""
+    once = [word for word in ids if word not in repeatable]
+    return len(set(once)) < len(once)
+
+
+def by_agreement(sentences: Sequence[Sequence[int]], evidence: Sequence[float]) -> list[int]:
+    """As `in_order`, whatever the sentences repeat."""
+    if not sentences:
+        return []
     weights = numpy.exp(numpy.array(evidence) - max(evidence))
     agreement = agreements(sentences) @ (weights / weights.sum())
     return sorted(range(len(sentences)), key=lambda index: -agreement[index])

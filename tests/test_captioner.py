@@ -55,14 +55,14 @@ def test_promises_hold_for_the_bundled_model(bundled, examples):
 
 # What the bundled model says of the page's examples. A change that is not meant to change what it says must not.
 GOLDEN = {
-    "bear": "A brown bear is standing in the grass.",
     "cat": "A cat is sitting on a laptop.",
+    "desk": "A desk with a laptop and a computer.",
     "gull": "A man is flying a kite on the beach.",
     "kitchen": "A kitchen with a table and a sink.",
-    "motorcycle": "A man is riding a motorcycle on a road.",
-    "riders": "A group of people are riding horses on the beach.",
+    "motorcycle": "A man in a helmet is riding a motorcycle.",
+    "riders": "A group of people riding horses on the beach.",
     "skier": "A man is skiing down a snowy hill.",
-    "tennis": "A tennis player is playing on the court.",
+    "tennis": "A tennis player is standing on the court.",
 }
 
 
@@ -90,7 +90,7 @@ def test_encode_once_decode_often(bundled, examples):
 
 
 def test_sources_agree(bundled, examples):
-    path = examples[0]
+    path = examples[1]
     sources = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path)]
     assert len({caption.text for caption in bundled.caption_batch(sources)}) == 1
 

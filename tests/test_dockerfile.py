@@ -190,8 +190,8 @@ def test_the_recipe_serves_the_page_to_visitors(image, bundled, examples):
                 time.sleep(0.5)
             assert urllib.request.urlopen(f"{address}/_stcore/health").read() == b"ok"
             with Visitor(address) as visitor:
-                visitor.upload("cat.jpg", examples[1].read_bytes())
-                assert visitor.caption == bundled.caption(examples[1]).text
+                visitor.upload("cat.jpg", examples[0].read_bytes())
+                assert visitor.caption == bundled.caption(examples[0]).text
         finally:
             server.terminate()
     told = (image.root / "log").read_text()

@@ -159,7 +159,7 @@ def test_an_empty_folder_is_told(checkpoint, tmp_path, capsys):
 
 
 def test_as_a_program_with_the_bundled_model(examples):
-    command = [sys.executable, "-m", "captioner", str(examples[0].parent), "--threads", "2", "--beam-size", "2"]
+    command = [sys.executable, "-m", "captioner", str(examples[1].parent), "--threads", "2", "--beam-size", "2"]
     root = Path(__file__).parents[1]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=os.environ, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

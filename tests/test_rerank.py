@@ -11,11 +11,11 @@ from captioner import Caption, Captioner, CheckpointError
 from captioner.captioner import special_ids
 from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
 from captioner.config import SearchConfig
-from captioner.rerank import agreements, by_agreement
+from captioner.rerank import agreements, by_agreement, in_order
 from captioner.search import search
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
-from train.learn.finish import unfinished, with_image_size, with_typical
+from train.learn.finish import unfinished, with_image_size, with_repeatable, with_typical
 
 from .drawing import WORDS, draw, drawn_data, tiny_model
 
@@ -53,7 +53,7 @@ def captioner_of(typical: bool) -> Captioner:
     return Captioner(checkpoint.build(), checkpoint.vocabulary, "cpu", checkpoint)
 
 
-def in_order(captioner: Captioner, grid: torch.Tensor, rerank: float) -> list[list[Caption]]:
+def all_found(captioner: Captioner, grid: torch.Tensor, rerank: float) -> list[list[Caption]]:
     """All captions found of each photograph, best first."""
     found = captioner.decode(grid, beam_size=6, alternatives=20, rerank=rerank)
     return [[best, *best.alternatives] for best in found]
@@ -62,7 +62,7 @@ def in_order(captioner: Captioner, grid: torch.Tensor, rerank: float) -> list[li
 def test_reranking_reorders_and_keeps_scores():
     captioner = captioner_of(typical=True)
     grid = torch.randn(3, captioner.config.decoder.grid_channels, 2, 2)
-    for before, after in zip(in_order(captioner, grid, 0), in_order(captioner, grid, 0.5), strict=True):
+    for before, after in zip(all_found(captioner, grid, 0), all_found(captioner, grid, 0.5), strict=True):
         scores = {caption.text: caption.score for caption in before}
         assert scores.keys() == {caption.text for caption in after}
         assert all(scores[caption.text] == pytest.approx(caption.score) for caption in after)
@@ -74,7 +74,7 @@ def test_reranking_reorders_and_keeps_scores():
 def test_a_model_that_does_not_know_the_typical_photograph_takes_the_best_score():
     captioner = captioner_of(typical=False)
     grid = torch.randn(3, captioner.config.decoder.grid_channels, 2, 2)
-    for before, after in zip(in_order(captioner, grid, 0), in_order(captioner, grid, 0.5), strict=True):
+    for before, after in zip(all_found(captioner, grid, 0), all_found(captioner, grid, 0.5), strict=True):
         assert [caption.text for caption in before] == [caption.text for caption in after]
 
 
@@ -85,6 +85,25 @@ def test_priors_are_the_log_probabilities_of_the_typical_photograph():
     (found,) = search(captioner.model.decoder, typical, special, SearchConfig(beam_size=4))
     priors = captioner._priors([hypothesis.ids for hypothesis in found])
     assert priors == pytest.approx([hypothesis.log_prob for hypothesis in found], abs=1e-4)
+
+
+def test_what_is_said_twice_comes_last_but_is_not_lost():
+    sentences, evidence = [[4, 5, 4], [6, 7, 6], [6, 7], [4, 8]], [0.0, -1.0, -4.0, -3.0]
+    assert in_order(sentences, evidence, ()) == by_agreement(sentences, evidence)
+    assert in_order(sentences, evidence, (6,))[-1] == 0  # only the first one has a word twice that may not be
+    assert in_order(sentences, evidence, (9,))[2:] in ([0, 1], [1, 0])
+    assert sorted(in_order(sentences[:2], evidence[:2], (9,))) == [0, 1]
+
+
+def test_finishing_learns_which_words_stand_twice(tmp_path):
+    model = tiny_model()
+    checkpoint = Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model))
+    captions = ["A dog runs on a red circle."] * 30 + ["A cat is on the dog."] * 2 + ["The cat, the cat, odd odd."]
+    known = with_repeatable(checkpoint, captions)
+    assert known.config.repeatable == ("a",)  # "the" and "cat" are too rare to tell
+    save_checkpoint(known, tmp_path / "known.safetensors")
+    assert load_checkpoint(tmp_path / "known.safetensors").config == known.config
+    assert unfinished(known).config == checkpoint.config
 
 
 def test_a_model_is_finished_and_read_again(tmp_path):

@@ -32,7 +32,7 @@ from .judge.evaluate import (
 from .judge.page import write_page
 from .learn.average import average_checkpoints
 from .learn.config import PATHS, FitConfig, MatchingConfig
-from .learn.finish import with_image_size, with_typical
+from .learn.finish import with_image_size, with_repeatable, with_typical
 from .learn.material import read_examples
 from .learn.validate import SEARCH, validation_entry
 
@@ -195,6 +195,7 @@ def run_finish(arguments: argparse.Namespace) -> None:
     examples = read_captions(Path(arguments.train), Path(arguments.images), "train").examples
     chosen = random.Random(0).sample(examples, min(len(examples), arguments.photographs))
     checkpoint = with_typical(checkpoint, [example.path for example in chosen], arguments.device, print)
+    checkpoint = with_repeatable(checkpoint, (caption for example in examples for caption in example.captions))
     defaults = {name: getattr(SearchConfig(), name) for name in (*SEARCH, "match")}
     save_scored(checkpoint, arguments, defaults)
     print(f"The finished model is {arguments.output}.")

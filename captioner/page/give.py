@@ -27,7 +27,7 @@ class Example(NamedTuple):
 
 
 SHOWN = (
-    Example("bear", "[Flickr](https://www.flickr.com/photo.gne?id=9138147604), CC BY 2.0"),
+    Example("desk", "[Flickr](https://www.flickr.com/photo.gne?id=3267385733), CC BY 2.0"),
     Example("motorcycle", "[Flickr](https://www.flickr.com/photo.gne?id=7243537732), CC BY 2.0"),
     Example("kitchen", "[Flickr](https://www.flickr.com/photo.gne?id=8561578295), CC BY 2.0"),
     Example("riders", "[Flickr](https://www.flickr.com/photo.gne?id=8392128987), CC BY 2.0"),

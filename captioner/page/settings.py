@@ -44,9 +44,15 @@ def choose_search(method: str) -> dict[str, Any]:
         settings["beam_size"] = slider("Beam size", 2, 10, DEFAULTS.beam_size, key="beam_size")
         about = (
             "Of the sentences found, prefer the one that agrees with the others and would not suit just any "
-            "photograph. 0 takes the one with the best score, and so does a model that was not finished for it."
+            "photograph, and that says no word twice which people say once. 0 takes the best score, and so does a "
+            "model that was not finished for it."
         )
         settings["rerank"] = slider("Reranking", 0.0, 1.0, DEFAULTS.rerank, 0.1, key="rerank", help=about)
+        about = (
+            "How much a judge counts in reranking: a second network, which has learnt what sentence goes with what "
+            "photograph. 0 leaves it out, and a model need not have one."
+        )
+        settings["match"] = slider("Matching", 0.0, 10.0, DEFAULTS.match, 0.5, key="match", help=about)
     if method == "sample":
         label, about = "Creativity (temperature)", "Low values keep to the likeliest words, high ones dare more."
         settings["temperature"] = slider(label, 0.1, 2.0, DEFAULTS.temperature, 0.1, key="temperature", help=about)

@@ -1,6 +1,7 @@
 """The last touches to a trained model: the size of photographs it captions, and what it takes for typical."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from tqdm import tqdm
 from captioner import Captioner
 from captioner.checkpoint import Checkpoint
 from captioner.errors import DataError, PhotoError
+from captioner.vocabulary import tokenize
 
 NAME = "typical_grid"
 MATCHER = "matcher."
+# A word may stand twice if it does in this share of the captions that have it, of which there are enough to tell.
+OFTEN, ENOUGH = 0.05, 20
 
 
 def with_image_size(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
@@ -52,9 +56,27 @@ def with_typical(checkpoint: Checkpoint, photos: Sequence[Path], device: str, sa
     return replace(checkpoint, config=replace(checkpoint.config, typical=True), tensors=tensors)
 
 
+def with_repeatable(checkpoint: Checkpoint, captions: Iterable[str]) -> Checkpoint:
+    """The same model, knowing which words people say twice in a caption, for reranking.
+
+    Args:
+        checkpoint: the model.
+        captions: those it was trained on.
+    """
+    said, twice = Counter[str](), Counter[str]()
+    for caption in captions:
+        counts = Counter(tokenize(caption))
+        said.update(counts.keys())
+        twice.update(word for word, count in counts.items() if count > 1)
+    known = set(checkpoint.vocabulary.words)
+    often = [word for word in said if word in known and said[word] >= ENOUGH and twice[word] >= OFTEN * said[word]]
+    return replace(checkpoint, config=replace(checkpoint.config, repeatable=tuple(sorted(often))))
+
+
 def unfinished(checkpoint: Checkpoint) -> Checkpoint:
     """The same model without what reranking needs: training changes the grids, so it must be made anew."""
     tensors = {
         name: value for name, value in checkpoint.tensors.items() if name != NAME and not name.startswith(MATCHER)
     }
-    return replace(checkpoint, config=replace(checkpoint.config, typical=False, matcher=None), tensors=tensors)
+    config = replace(checkpoint.config, typical=False, matcher=None, repeatable=())
+    return replace(checkpoint, config=config, tensors=tensors)
