@@ -66,6 +66,8 @@ def add_output_options(group: Any) -> None:
     group.add_argument("--overwrite", action="store_true", help="throw away what is in FILE, and start afresh")
     group.add_argument("--retry-errors", action="store_true", help="try again what could not be read before")
     group.add_argument("--shard", metavar="K/N", help="caption the Kth of N shares, into a part of FILE; see `merge`")
+    others = "keep as many other captions in each row, if the search has found them (0)"
+    group.add_argument("--alternatives", type=int, default=0, metavar="N", help=others)
     group.add_argument("--attention", type=Path, metavar="DIR", help="write a figure of the attention maps for each")
 
 
@@ -91,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = BatchConfig(
         output=arguments.output, overwrite=arguments.overwrite, retry_errors=arguments.retry_errors,
         shard=own or shard, figures=arguments.attention, batch_size=arguments.batch_size,
-        search=SearchConfig.of(search_settings(arguments)),
+        search=SearchConfig.of(search_settings(arguments) | {"alternatives": arguments.alternatives}),
     )  # fmt: skip
     if arguments.output:
         row_format(arguments.output)
@@ -169,8 +171,10 @@ def check_usage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
         parser.error("the following arguments are required: PHOTO_OR_FOLDER, or --files-from")
     if "" in arguments.photos:
         parser.error("a photograph's name is empty")
-    if (arguments.overwrite or arguments.retry_errors or arguments.shard) and not arguments.output:
-        parser.error("--overwrite, --retry-errors and --shard need --output")
+    if not arguments.output:
+        for name in ("overwrite", "retry_errors", "shard", "alternatives"):
+            if getattr(arguments, name):
+                parser.error(f"--{name.replace('_', '-')} needs --output")
     if arguments.overwrite and arguments.retry_errors:
         parser.error("--overwrite starts afresh, so there is nothing for --retry-errors to try again")
 

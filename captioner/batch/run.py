@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..captioner import Captioner
+from ..captioner import Caption, Captioner
 from ..config import SearchConfig
 from ..errors import PhotoError, SettingError
 from ..interrupt import polite_interrupts
@@ -168,8 +168,14 @@ def caption_prepared(
         caption = next(captions)
         if figures and each.photo:
             figures.save(each.photo, caption, each.item)
-        rows.append({"file": each.item.name} | caption.to_dict())
+        rows.append({"file": each.item.name} | caption.to_dict() | alternatives_of(caption, search))
     return rows
+
+
+def alternatives_of(caption: Caption, search: SearchConfig) -> Row:
+    """What a row has of other captions; nothing where none are wanted."""
+    others = [other.to_dict() for other in caption.alternatives]
+    return {"alternatives": others} if search.alternatives else {}
 
 
 def summary(outcome: Outcome, config: BatchConfig) -> str:
