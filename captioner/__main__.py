@@ -12,6 +12,7 @@ import torch
 
 from .batch import alt_command
 from .batch.options import add_model_options, search_settings
+from .batch.review import check_page, write_review
 from .batch.run import BatchConfig, row_format, run_batch, summary
 from .batch.shards import Shard, are_complete, merge, shard_of_process
 from .batch.sidecar import KINDS
@@ -74,6 +75,8 @@ def add_output_options(group: Any) -> None:
     group.add_argument("--sidecar", choices=KINDS, help=beside)
     others = "keep as many other captions in each row, if the search has found them (0)"
     group.add_argument("--alternatives", type=int, default=0, metavar="N", help=others)
+    page = "also make a page of all rows of --output, to check the captions by eye"
+    group.add_argument("--html", type=Path, metavar="PAGE", help=page)
     group.add_argument("--attention", type=Path, metavar="DIR", help="write a figure of the attention maps for each")
 
 
@@ -103,15 +106,21 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     if arguments.output:
         row_format(arguments.output)
+    if arguments.html:
+        check_page(arguments.html)
     listed = read_list(arguments.files_from, arguments.null) if arguments.files_from else ()
     items = list(find_items(arguments.photos, listed, arguments.pattern))
     outcome = run_batch(load(arguments), items, config)
     print(summary(outcome, config), file=sys.stderr)
     if outcome.interrupted:
         return 130
+    has_output = not own
     if own and are_complete(arguments.output):  # the last to finish puts all together
         with contextlib.suppress(LockedError):
             merge(arguments.output, arguments.overwrite)
+            has_output = True
+    if arguments.html and has_output:
+        write_review(arguments.html, arguments.output, items)
     return 1 if outcome.failed or outcome.without_sidecar or not outcome.photographs else 0
 
 
@@ -178,9 +187,11 @@ def check_usage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
     if "" in arguments.photos:
         parser.error("a photograph's name is empty")
     if not arguments.output:
-        for name in ("overwrite", "retry_errors", "shard", "alternatives"):
+        for name in ("overwrite", "retry_errors", "shard", "alternatives", "html"):
             if getattr(arguments, name) and not (name == "overwrite" and arguments.sidecar):
                 parser.error(f"--{name.replace('_', '-')} needs --output")
+    if arguments.html and arguments.shard:
+        parser.error("--html shows all shares: give it without --shard, once they are merged")
     if arguments.overwrite and arguments.retry_errors:
         parser.error("--overwrite starts afresh, so there is nothing for --retry-errors to try again")
 

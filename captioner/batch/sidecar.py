@@ -18,7 +18,7 @@ KINDS = ("txt", "xmp")
 MAXIMUM_BYTES = 16_000_000
 
 
-class SomeoneElses(OutputError):
+class TakenError(OutputError):
     """A file beside a photograph has a text of someone else, and stays as it is."""
 
 
@@ -55,7 +55,7 @@ class Sidecars:
                 continue
             try:
                 self._write_one(item.path, row["caption"])
-            except SomeoneElses as error:
+            except TakenError as error:
                 self._tell(f"note: {error}")
             except OutputError as error:
                 self.failed += 1
@@ -119,14 +119,14 @@ class FolderNames:
         if folder == self._folder:
             return
         try:
-            names = sorted(os.listdir(folder))
+            names = sorted(path.name for path in folder.iterdir())
         except OSError:  # it may be read from all the same
             names = []
         self._folder, self._firsts = folder, {}
         for name in names:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in SUFFIXES:
-                self._firsts.setdefault(stem.lower(), name)  # some systems take a.xmp and A.xmp for one
+            path = Path(name)
+            if path.suffix.lower() in SUFFIXES:
+                self._firsts.setdefault(path.stem.lower(), name)  # some systems take a.xmp and A.xmp for one
         self._sidecars = {name for name in names if name.lower().endswith(".xmp")}
 
 
@@ -134,7 +134,7 @@ def write_text(path: Path, caption: str, overwrite: bool) -> None:
     """A caption and the end of its line.
 
     Raises:
-        SomeoneElses: if there is another text, and not to `overwrite`.
+        TakenError: if there is another text, and not to `overwrite`.
         OutputError: if there is something else that is not to be replaced.
         OSError: if it cannot be written.
     """
@@ -143,7 +143,7 @@ def write_text(path: Path, caption: str, overwrite: bool) -> None:
         replace(path, data)
     elif before.decode("utf-8", "replace").split() != caption.split():
         if not overwrite:
-            raise SomeoneElses(f"{path} has another text, which stays. --overwrite replaces it.")
+            raise TakenError(f"{path} has another text, which stays. --overwrite replaces it.")
         if b"\0" in before:
             raise OutputError(f"{path} is no text, and stays. Move it out of the way.")
         replace(path, data)
@@ -153,7 +153,7 @@ def write_xmp(path: Path, caption: str) -> None:
     """An XMP file with a caption as its description, or the one that is there with it put in.
 
     Raises:
-        SomeoneElses: if the description is someone else's.
+        TakenError: if the description is someone else's.
         OutputError: if there is something that is not understood.
         OSError: if it cannot be written.
     """
@@ -163,7 +163,7 @@ def write_xmp(path: Path, caption: str) -> None:
     except XmlError as error:
         raise OutputError(f"{path} stays as it is: {error}. Mend it, or move it out of the way.") from error
     if data is None:
-        raise SomeoneElses(f"{path} has a description that someone else wrote, which stays.")
+        raise TakenError(f"{path} has a description that someone else wrote, which stays.")
     if data != before:
         replace(path, data)
 
