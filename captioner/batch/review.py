@@ -131,10 +131,17 @@ def find_places(output: Path, rows: RowFormat, length_penalty: float) -> list[Pl
 
 
 def rows_at(source: IO[bytes], places: Iterable[Place], rows: RowFormat) -> Iterator[Row]:
-    """The rows at some places of an output, one at a time."""
+    """The rows at some places of an output, one at a time.
+
+    Raises:
+        OutputError: if they are no longer there.
+    """
     for place in places:
         source.seek(place.offset)
-        yield rows.read(source.read(place.length))
+        try:
+            yield rows.read(source.read(place.length))
+        except ValueError as error:
+            raise OutputError(f"{source.name} has changed meanwhile. The same command makes the page of it.") from error
 
 
 def sentence(row: Row, length_penalty: float) -> Sentence:
