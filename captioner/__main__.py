@@ -66,9 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
 def add_output_options(group: Any) -> None:
     """Where captions go."""
     group.add_argument("--output", type=Path, metavar="FILE", help="write rows to FILE, .jsonl or .csv")
-    group.add_argument(
-        "--overwrite", action="store_true", help="start afresh: throw away what is in FILE, replace photo.jpg.txt"
-    )
+    afresh = "start afresh: throw away what is in FILE, and replace what is in photo.jpg.txt"
+    group.add_argument("--overwrite", action="store_true", help=afresh)
     group.add_argument("--retry-errors", action="store_true", help="try again what could not be read before")
     group.add_argument("--shard", metavar="K/N", help="caption the Kth of N shares, into a part of FILE; see `merge`")
     beside = "write each caption beside its photograph, as photo.jpg.txt or as the description in photo.xmp"
