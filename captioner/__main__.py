@@ -12,8 +12,10 @@ import torch
 
 from .batch import alt_command
 from .batch.options import add_model_options, search_settings
+from .batch.review import check_page, write_review
 from .batch.run import BatchConfig, row_format, run_batch, summary
 from .batch.shards import Shard, are_complete, merge, shard_of_process
+from .batch.sidecar import KINDS
 from .batch.sources import find_items, read_list
 from .captioner import Captioner
 from .config import SearchConfig
@@ -39,8 +41,9 @@ what has a row is not captioned again.
   torchrun --nproc-per-node 4 -m captioner photos/ --output captions.jsonl
   python -m captioner alt site/                                        text for images that have none: see alt --help"""
 
-EPILOG = """Exit status: 0 if every photograph has a caption, 1 if some could not be read or the disk is full, 2 for
-wrong usage, a model that cannot be used or an output that is not to be gone on with, 130 if it was interrupted."""
+EPILOG = """Exit status: 0 if every photograph has a caption, 1 if some could not be read, a file beside one not be
+written, or the disk is full, 2 for wrong usage, a model that cannot be used or an output that is not to be gone on
+with, 130 if it was interrupted."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -65,9 +68,16 @@ def make_parser() -> argparse.ArgumentParser:
 def add_output_options(group: Any) -> None:
     """Where captions go."""
     group.add_argument("--output", type=Path, metavar="FILE", help="write rows to FILE, .jsonl or .csv")
-    group.add_argument("--overwrite", action="store_true", help="throw away what is in FILE, and start afresh")
+    afresh = "start afresh: throw away what is in FILE, and replace what is in photo.jpg.txt"
+    group.add_argument("--overwrite", action="store_true", help=afresh)
     group.add_argument("--retry-errors", action="store_true", help="try again what could not be read before")
     group.add_argument("--shard", metavar="K/N", help="caption the Kth of N shares, into a part of FILE; see `merge`")
+    beside = "write each caption beside its photograph, as photo.jpg.txt or as the description in photo.xmp"
+    group.add_argument("--sidecar", choices=KINDS, help=beside)
+    others = "keep as many other captions in each row, if the search has found them (0)"
+    group.add_argument("--alternatives", type=int, default=0, metavar="N", help=others)
+    page = "also make a page of all rows of --output, to check the captions by eye"
+    group.add_argument("--html", type=Path, metavar="PAGE", help=page)
     group.add_argument("--attention", type=Path, metavar="DIR", help="write a figure of the attention maps for each")
 
 
@@ -92,21 +102,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingError("Photographs that are shared out need --output.")
     config = BatchConfig(
         output=arguments.output, overwrite=arguments.overwrite, retry_errors=arguments.retry_errors,
-        shard=own or shard, figures=arguments.attention, batch_size=arguments.batch_size,
-        search=SearchConfig.of(search_settings(arguments)),
+        shard=own or shard, figures=arguments.attention, sidecar=arguments.sidecar, batch_size=arguments.batch_size,
+        search=SearchConfig.of(search_settings(arguments) | {"alternatives": arguments.alternatives}),
     )  # fmt: skip
     if arguments.output:
         row_format(arguments.output)
+    if arguments.html:
+        check_page(arguments.html)
     listed = read_list(arguments.files_from, arguments.null) if arguments.files_from else ()
     items = list(find_items(arguments.photos, listed, arguments.pattern))
     outcome = run_batch(load(arguments), items, config)
     print(summary(outcome, config), file=sys.stderr)
     if outcome.interrupted:
         return 130
+    has_output = not own
     if own and are_complete(arguments.output):  # the last to finish puts all together
         with contextlib.suppress(LockedError):
             merge(arguments.output, arguments.overwrite)
-    return 1 if outcome.failed or not outcome.photographs else 0
+            has_output = True
+    if arguments.html and has_output:
+        write_review(arguments.html, arguments.output, items)
+    return 1 if outcome.failed or outcome.without_sidecar or not outcome.photographs else 0
 
 
 def load(arguments: argparse.Namespace) -> Captioner:
@@ -171,8 +187,12 @@ def check_usage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
         parser.error("the following arguments are required: PHOTO_OR_FOLDER, or --files-from")
     if "" in arguments.photos:
         parser.error("a photograph's name is empty")
-    if (arguments.overwrite or arguments.retry_errors or arguments.shard) and not arguments.output:
-        parser.error("--overwrite, --retry-errors and --shard need --output")
+    if not arguments.output:
+        for name in ("overwrite", "retry_errors", "shard", "alternatives", "html"):
+            if getattr(arguments, name) and not (name == "overwrite" and arguments.sidecar):
+                parser.error(f"--{name.replace('_', '-')} needs --output")
+    if arguments.html and arguments.shard:
+        parser.error("--html shows all shares: give it without --shard, once they are merged")
     if arguments.overwrite and arguments.retry_errors:
         parser.error("--overwrite starts afresh, so there is nothing for --retry-errors to try again")
 

@@ -1,8 +1,8 @@
 """Captions as rows of a file: JSON lines, CSV, or plain text.
 
 A row is {"file", "caption", "score", "words", "log_probs"}, or {"file", "error"} for a photograph that could not be
-read. Each row can be read again, and no row holds what another needs, so files can be gone on with and cut anywhere
-between two rows.
+read. Where other captions are wanted it has "alternatives", a list of the same without "file". Each row can be read
+again, and no row holds what another needs, so files can be gone on with and cut anywhere between two rows.
 """
 
 import csv

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from captioner.__main__ import main
+from captioner.batch.ledger import read_rows
+from captioner.rows import FORMATS
 
 from .drawing import draw, save_tiny
 
@@ -64,6 +66,20 @@ def test_csv(folder, checkpoint, tmp_path):
     assert json.loads(rows[0]["words"])
     assert rows[2]["error"]
     assert not rows[2]["caption"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_alternatives_are_captions_too(suffix, folder, checkpoint, tmp_path, capsys):
+    output = tmp_path / f"captions{suffix}"
+    argv = [str(folder / "b.png"), "--checkpoint", checkpoint, "--output", str(output)]
+    assert main([*argv, "--alternatives", "3"]) == 0
+    ((row, _),) = read_rows(output, FORMATS[suffix]())
+    assert len(row["alternatives"]) == 3
+    for other in row["alternatives"]:
+        assert set(other) == {"caption", "score", "words", "log_probs"}
+        assert other["caption"] != row["caption"]
+    assert main([*argv, "--alternatives", "4"]) == 2
+    assert "alternatives was 3, and now is 4" in capsys.readouterr().err
 
 
 def test_names_that_are_no_text_stop_nothing(checkpoint, tmp_path):
@@ -131,7 +147,12 @@ def test_batches_change_nothing(folder, checkpoint, capsys):
         (["x.jpg", "--method", "magic"], "Unknown method 'magic'"),
         (["x.jpg", "--device", "quantum"], "'quantum' cannot be used"),
         ([""], "name is empty"),
-        (["x.jpg", "--overwrite"], "need --output"),
+        (["x.jpg", "--overwrite"], "--overwrite needs --output"),
+        (["x.jpg", "--alternatives", "2"], "--alternatives needs --output"),
+        (["x.jpg", "--html", "page.html"], "--html needs --output"),
+        (["x.jpg", "--html", "page.txt", "--output", "rows.csv"], "--html must end in .html"),
+        (["x.jpg", "--html", "p.html", "--output", "rows.csv", "--shard", "1/2"], "without --shard"),
+        (["x.jpg", "--alternatives", "51", "--output", "rows.csv"], "alternatives must be a whole number from 0"),
         (["x.jpg", "--shard", "4/3", "--output", "rows.csv"], "--shard 4/3 is no share"),
         (["x.jpg", "--overwrite", "--retry-errors", "--output", "rows.csv"], "starts afresh"),
         (["--files-from", "missing.txt"], "--files-from missing.txt cannot be read"),

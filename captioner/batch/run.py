@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..captioner import Captioner
+from ..captioner import Caption, Captioner
 from ..config import SearchConfig
 from ..errors import PhotoError, SettingError
 from ..interrupt import polite_interrupts
@@ -22,6 +22,7 @@ from .ahead import ahead, default_workers
 from .figures import FigureFolder
 from .ledger import Ledger
 from .shards import PLACE, Shard
+from .sidecar import Sidecars
 from .sources import Item
 
 NOTHING_FOUND = f"No file ending in {', '.join(SUFFIXES)} was found."
@@ -33,8 +34,9 @@ class BatchConfig:
 
     `output`: the file for rows, or None for lines on standard output. `overwrite`: throw away what is in it.
     `retry_errors`: try photographs again that could not be read before. `shard`: the share to do, of a run in several
-    processes. `figures`: the folder for attention figures. `batch_size`: photographs that the model sees at a time.
-    `workers`: threads that read photographs ahead. `search`: how captions are searched for.
+    processes. `figures`: the folder for attention figures. `sidecar`: what to write beside each photograph, "txt" or
+    "xmp". `batch_size`: photographs that the model sees at a time. `workers`: threads that read photographs ahead.
+    `search`: how captions are searched for.
     """
 
     output: Path | None = None
@@ -42,19 +44,24 @@ class BatchConfig:
     retry_errors: bool = False
     shard: Shard | None = None
     figures: Path | None = None
+    sidecar: str | None = None
     batch_size: int = 8
     workers: int = field(default_factory=default_workers)
     search: SearchConfig = field(default_factory=lambda: SearchConfig(alternatives=0))
 
 
 class Outcome(NamedTuple):
-    """What became of the photographs of a run: how many there are, have a caption, failed, and were done before."""
+    """What became of the photographs of a run: how many there are, have a caption, failed, and were done before.
+
+    `without_sidecar`: for how many of them the file beside them could not be written.
+    """
 
     photographs: int
     captioned: int
     failed: int
     earlier: int
     interrupted: bool
+    without_sidecar: int = 0
 
 
 class Prepared(NamedTuple):
@@ -75,9 +82,10 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
     places = {item.name: place for place, item in enumerate(items)}
     if config.shard:
         items = [item for item in items if config.shard.takes(item.name)]
+    sidecars = Sidecars(config.sidecar, config.overwrite, tell_above_bar) if config.sidecar else None
     with polite_interrupts() as interrupted:
         if not config.output:
-            return run_to_standard_output(captioner, items, config, interrupted)
+            return run_to_standard_output(captioner, items, config, sidecars, interrupted)
         path = config.shard.part(config.output) if config.shard else config.output
         rows = JsonLines() if config.shard else FORMATS[config.output.suffix.lower()]()
         settings = {"model": captioner.identity} | asdict(config.search)
@@ -89,7 +97,7 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
             earlier = sum(map(is_done, items))
             bar = tqdm(total=len(items), initial=earlier, desc="captioning", unit="photo", disable=is_quiet(config))
             with bar:
-                for batch in caption_batches(captioner, items, config, is_done, fixed_size=True):
+                for batch in caption_batches(captioner, items, config, sidecars, is_done, fixed_size=True):
                     ledger.append([with_place(row, places) for row in batch] if config.shard else batch)
                     tell(batch, bar)
                     if interrupted():
@@ -99,16 +107,20 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
                 ledger.finish()
             failed = sum(ledger.done.get(rows.key(item.name), False) for item in items)
             rows_now = sum(ledger.has(item.name) for item in items)
-        return Outcome(len(items), rows_now - failed, failed, earlier, not complete)
+        return Outcome(len(items), rows_now - failed, failed, earlier, not complete, sidecars.failed if sidecars else 0)
 
 
 def run_to_standard_output(
-    captioner: Captioner, items: Sequence[Item], config: BatchConfig, interrupted: Callable[[], bool]
+    captioner: Captioner,
+    items: Sequence[Item],
+    config: BatchConfig,
+    sidecars: Sidecars | None,
+    interrupted: Callable[[], bool],
 ) -> Outcome:
     """Caption photographs, a line each on standard output."""
     captioned, failed, lines = 0, 0, PlainLines()
     with tqdm(total=len(items), desc="captioning", unit="photo") as bar:
-        for batch in caption_batches(captioner, items, config, lambda _item: False, fixed_size=False):
+        for batch in caption_batches(captioner, items, config, sidecars, lambda _item: False, fixed_size=False):
             with bar.external_write_mode(file=sys.stdout):  # the bar makes room for lines on a terminal
                 sys.stdout.flush()
                 sys.stdout.buffer.write(b"".join(map(lines.write, batch)))
@@ -118,13 +130,14 @@ def run_to_standard_output(
             captioned, failed = captioned + len(batch) - errors, failed + errors
             if interrupted():
                 break
-    return Outcome(len(items), captioned, failed, 0, interrupted())
+    return Outcome(len(items), captioned, failed, 0, interrupted(), sidecars.failed if sidecars else 0)
 
 
 def caption_batches(
     captioner: Captioner,
     items: Sequence[Item],
     config: BatchConfig,
+    sidecars: Sidecars | None,
     is_done: Callable[[Item], bool],
     fixed_size: bool,
 ) -> Iterator[list[Row]]:
@@ -132,6 +145,7 @@ def caption_batches(
 
     Batches are the same whatever is done, and with `fixed_size` they have the same shape whatever can be read: sums are
     rounded differently in other shapes, and a run that was stopped is to end with the very rows of one that was not.
+    Files beside photographs are written before their rows, so that whatever has a row has them, too.
     """
     size, figures = config.batch_size, FigureFolder(config.figures, items) if config.figures else None
     batches = [items[first : first + size] for first in range(0, len(items), size)]
@@ -148,7 +162,10 @@ def caption_batches(
     for batch in open_batches:
         prepared = list(islice(each, len(batch)))
         rows = caption_prepared(captioner, prepared, config.search, size if fixed_size else 0, figures)
-        yield [row for row, item in zip(rows, batch, strict=True) if not is_done(item)]
+        new = [(row, item) for row, item in zip(rows, batch, strict=True) if not is_done(item)]
+        if sidecars:
+            sidecars.write(new)
+        yield [row for row, _ in new]
 
 
 def caption_prepared(
@@ -168,8 +185,14 @@ def caption_prepared(
         caption = next(captions)
         if figures and each.photo:
             figures.save(each.photo, caption, each.item)
-        rows.append({"file": each.item.name} | caption.to_dict())
+        rows.append({"file": each.item.name} | caption.to_dict() | alternatives_of(caption, search))
     return rows
+
+
+def alternatives_of(caption: Caption, search: SearchConfig) -> Row:
+    """What a row has of other captions; nothing where none are wanted."""
+    others = [other.to_dict() for other in caption.alternatives]
+    return {"alternatives": others} if search.alternatives else {}
 
 
 def summary(outcome: Outcome, config: BatchConfig) -> str:
@@ -179,6 +202,7 @@ def summary(outcome: Outcome, config: BatchConfig) -> str:
     told = f"{outcome.captioned} of {outcome.photographs} photographs captioned"
     told += f", {outcome.failed} could not be" if outcome.failed else ""
     told += f"; {outcome.earlier} had their row already" if outcome.earlier else ""
+    told += f"; beside {outcome.without_sidecar} nothing could be written" if outcome.without_sidecar else ""
     if outcome.interrupted:
         told += ". Stopped; the captions written so far are kept"
         told += ", and the same command goes on" if config.output else ""
@@ -198,6 +222,11 @@ def tell(batch: Iterable[Row], bar: tqdm) -> None:
         if "error" in row:
             bar.write(f"error: {printable(row['error'])}", file=sys.stderr)
         bar.update()
+
+
+def tell_above_bar(line: str) -> None:
+    """Say something while there may be a bar."""
+    tqdm.write(printable(line), file=sys.stderr)
 
 
 def printable(text: str) -> str:
