@@ -1,4 +1,4 @@
-"""Packages whose import needs a hand: one that may be built for another torch, and two that may be missing."""
+"""Packages whose import needs a hand: one that may be built for another torch, and three that may be missing."""
 
 import functools
 from types import ModuleType
@@ -55,3 +55,18 @@ def import_pi_heif(name: str) -> ModuleType:
             "JPEG, or install the package: pip install pi-heif"
         ) from error
     return pi_heif
+
+
+def import_av(name: str) -> ModuleType:
+    """Import PyAV, an optional package that a film, the named one, needs.
+
+    Raises:
+        PhotoError: if it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise PhotoError(
+            f"{name} is a film, and PyAV, which reads those, is not installed. Please install it: pip install av"
+        ) from error
+    return av
