@@ -17,6 +17,7 @@ from .batch.run import BatchConfig, row_format, run_batch, summary
 from .batch.shards import Shard, are_complete, merge, shard_of_process
 from .batch.sidecar import KINDS
 from .batch.sources import find_items, read_list
+from .batch.video import parse_interval
 from .captioner import Captioner
 from .config import SearchConfig
 from .errors import CaptionerError, CheckpointError, LockedError, OutputError, SettingError
@@ -35,6 +36,7 @@ what has a row is not captioned again.
   python -m captioner photo.jpg
   python -m captioner photos/ --output captions.jsonl
   python -m captioner shard-*.tar holiday.zip --output captions.jsonl
+  python -m captioner film.mp4 photos/ --every 2s --output captions.jsonl
   find photos/ -newer last -print0 | python -m captioner --files-from - -0 --output captions.csv
   python -m captioner photos/ --output captions.jsonl --shard 3/16     the third of sixteen shares, on any machine
   python -m captioner merge captions.jsonl                             puts the sixteen together
@@ -60,9 +62,18 @@ def make_parser() -> argparse.ArgumentParser:
     given.add_argument("--pattern", metavar="GLOB", help="in them, take files like this instead: '*.jpg', '2024/*'")
     given.add_argument("--files-from", metavar="LIST", help="a file with a name on each line; - for standard input")
     given.add_argument("-0", "--null", action="store_true", help="names in the list end with a zero byte")
+    add_film_options(parser.add_argument_group("films"))
     add_output_options(parser.add_argument_group("output"))
     add_model_options(parser)
     return parser
+
+
+def add_film_options(group: Any) -> None:
+    """How films are captioned."""
+    often = "caption a frame every 2s, 500ms, 1m …, also of films in folders; without it, of films that are named (2s)"
+    group.add_argument("--every", metavar="TIME", help=often)
+    tracks = "write the descriptions of film.mp4 to DIR/film.mp4.vtt, for players (beside --output)"
+    group.add_argument("--vtt", type=Path, metavar="DIR", help=tracks)
 
 
 def add_output_options(group: Any) -> None:
@@ -102,7 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingError("Photographs that are shared out need --output.")
     config = BatchConfig(
         output=arguments.output, overwrite=arguments.overwrite, retry_errors=arguments.retry_errors,
-        shard=own or shard, figures=arguments.attention, sidecar=arguments.sidecar, batch_size=arguments.batch_size,
+        shard=own or shard, figures=arguments.attention, sidecar=arguments.sidecar, tracks=arguments.vtt,
+        batch_size=arguments.batch_size,
         search=SearchConfig.of(search_settings(arguments) | {"alternatives": arguments.alternatives}),
     )  # fmt: skip
     if arguments.output:
@@ -110,7 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         check_page(arguments.html)
     listed = read_list(arguments.files_from, arguments.null) if arguments.files_from else ()
-    items = list(find_items(arguments.photos, listed, arguments.pattern))
+    every = parse_interval(arguments.every) if arguments.every is not None else None
+    items = list(find_items(arguments.photos, listed, arguments.pattern, every))
     outcome = run_batch(load(arguments), items, config)
     print(summary(outcome, config), file=sys.stderr)
     if outcome.interrupted:

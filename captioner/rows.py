@@ -3,6 +3,9 @@
 A row is {"file", "caption", "score", "words", "log_probs"}, or {"file", "error"} for a photograph that could not be
 read. Where other captions are wanted it has "alternatives", a list of the same without "file". Each row can be read
 again, and no row holds what another needs, so files can be gone on with and cut anywhere between two rows.
+
+A film has a row of that kind for each scene, whose "file" is "film.mp4#t=4,10", with "start" and "end" in seconds, and
+behind them one of its own: {"file", "duration", "scenes"}, with "error" if not all of it could be read.
 """
 
 import csv
@@ -16,8 +19,10 @@ Row = dict[str, Any]
 
 TEXTS = ("file", "caption", "error")
 LISTS = ("words", "log_probs", "alternatives")
-NUMBERS = ("score",)
-COLUMNS = ("file", "caption", "score", "words", "log_probs", "alternatives", "error")
+NUMBERS = ("score", "start", "end", "duration", "scenes")
+COLUMNS = (
+    "file", "caption", "score", "words", "log_probs", "alternatives", "error", "start", "end", "duration", "scenes",
+)  # fmt: skip
 # What a spreadsheet would take for a formula; with an apostrophe before it, it is text.
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
@@ -125,6 +130,16 @@ def rows_file(rows: Iterable[Row], kind: str) -> bytes:
     """A whole file of rows; `kind` is its suffix."""
     chosen = FORMATS[kind]()
     return chosen.header + b"".join(map(chosen.write, rows))
+
+
+def is_scene(row: Row) -> bool:
+    """Whether a row is of a scene of a film, whose own row comes behind its scenes."""
+    return "start" in row
+
+
+def film_of(row: Row) -> str:
+    """The film that the row of a scene is of."""
+    return row["file"].rpartition("#t=")[0]
 
 
 def to_bytes(text: str) -> bytes:

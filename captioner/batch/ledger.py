@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import DiskError, LockedError, OutputError
 from ..files import replacing
-from ..rows import Row, RowFormat
+from ..rows import Row, RowFormat, film_of, is_scene
 
 FORMAT = "captioner rows"
 AFRESH = "Give --overwrite to start afresh, or another --output."
@@ -167,8 +167,19 @@ class Ledger:
             os.truncate(self.path, end)
 
     def _drop_repeated(self) -> None:
-        """A photograph that was tried again has two rows: the later takes the place of the earlier."""
-        latest = {row["file"]: record for row, record in read_rows(self.path, self._rows)}
+        """A photograph that was tried again has two rows: the later takes the place of the earlier.
+
+        So do a film's own row and those of its scenes before it, all together.
+        """
+        latest: dict[str, bytes] = {}
+        film, scenes = "", dict[str, bytes]()  # whose own row is to come
+        for row, record in read_rows(self.path, self._rows):
+            if is_scene(row):
+                film, scenes = film_of(row), scenes if film_of(row) == film else {}
+                scenes[row["file"]] = record
+            else:
+                latest[row["file"]] = b"".join(scenes.values() if film == row["file"] else ()) + record
+                scenes = {}
         with replacing(self.path) as temporary:
             temporary.write_bytes(self._rows.header + b"".join(latest.values()))
         self._file.close()

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,13 +18,16 @@ from ..config import SearchConfig
 from ..errors import PhotoError, SettingError
 from ..interrupt import polite_interrupts
 from ..photo import SUFFIXES, open_photo
-from ..rows import FORMATS, JsonLines, PlainLines, Row, RowFormat
+from ..rows import FORMATS, JsonLines, PlainLines, Row, RowFormat, film_of, is_scene
 from .ahead import ahead, default_workers
 from .figures import FigureFolder
 from .ledger import Ledger
+from .scenes import film_rows
 from .shards import PLACE, Shard
 from .sidecar import Sidecars
 from .sources import Item
+from .video import Film
+from .webvtt import Tracks
 
 NOTHING_FOUND = f"No file ending in {', '.join(SUFFIXES)} was found."
 
@@ -35,8 +39,8 @@ class BatchConfig:
     `output`: the file for rows, or None for lines on standard output. `overwrite`: throw away what is in it.
     `retry_errors`: try photographs again that could not be read before. `shard`: the share to do, of a run in several
     processes. `figures`: the folder for attention figures. `sidecar`: what to write beside each photograph, "txt" or
-    "xmp". `batch_size`: photographs that the model sees at a time. `workers`: threads that read photographs ahead.
-    `search`: how captions are searched for.
+    "xmp". `tracks`: the folder for descriptions of films, by default that of `output`. `batch_size`: photographs that
+    the model sees at a time. `workers`: threads that read photographs ahead. `search`: how captions are searched for.
     """
 
     output: Path | None = None
@@ -45,6 +49,7 @@ class BatchConfig:
     shard: Shard | None = None
     figures: Path | None = None
     sidecar: str | None = None
+    tracks: Path | None = None
     batch_size: int = 8
     workers: int = field(default_factory=default_workers)
     search: SearchConfig = field(default_factory=lambda: SearchConfig(alternatives=0))
@@ -80,15 +85,18 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
         OutputError: if the output cannot be written, or is not to be gone on with.
     """
     places = {item.name: place for place, item in enumerate(items)}
+    every = next((item.every for item in items if isinstance(item, Film)), None)
+    folder = config.tracks or (config.output.parent if config.output else None)
+    tracks = Tracks(folder, items, tell_above_bar) if folder else None
     if config.shard:
         items = [item for item in items if config.shard.takes(item.name)]
     sidecars = Sidecars(config.sidecar, config.overwrite, tell_above_bar) if config.sidecar else None
     with polite_interrupts() as interrupted:
         if not config.output:
-            return run_to_standard_output(captioner, items, config, sidecars, interrupted)
+            return run_to_standard_output(captioner, items, config, sidecars, tracks, interrupted)
         path = config.shard.part(config.output) if config.shard else config.output
         rows = JsonLines() if config.shard else FORMATS[config.output.suffix.lower()]()
-        settings = {"model": captioner.identity} | asdict(config.search)
+        settings = {"model": captioner.identity} | asdict(config.search) | {"every": every}
         with Ledger(path, rows, settings, config.overwrite) as ledger:
 
             def is_done(item: Item) -> bool:
@@ -97,7 +105,7 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
             earlier = sum(map(is_done, items))
             bar = tqdm(total=len(items), initial=earlier, desc="captioning", unit="photo", disable=is_quiet(config))
             with bar:
-                for batch in caption_batches(captioner, items, config, sidecars, is_done, fixed_size=True):
+                for batch in caption_batches(captioner, items, config, sidecars, tracks, is_done, fixed_size=True):
                     ledger.append([with_place(row, places) for row in batch] if config.shard else batch)
                     tell(batch, bar)
                     if interrupted():
@@ -107,7 +115,7 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
                 ledger.finish()
             failed = sum(ledger.done.get(rows.key(item.name), False) for item in items)
             rows_now = sum(ledger.has(item.name) for item in items)
-        return Outcome(len(items), rows_now - failed, failed, earlier, not complete, sidecars.failed if sidecars else 0)
+        return Outcome(len(items), rows_now - failed, failed, earlier, not complete, failures(sidecars, tracks))
 
 
 def run_to_standard_output(
@@ -115,22 +123,23 @@ def run_to_standard_output(
     items: Sequence[Item],
     config: BatchConfig,
     sidecars: Sidecars | None,
+    tracks: Tracks | None,
     interrupted: Callable[[], bool],
 ) -> Outcome:
     """Caption photographs, a line each on standard output."""
     captioned, failed, lines = 0, 0, PlainLines()
     with tqdm(total=len(items), desc="captioning", unit="photo") as bar:
-        for batch in caption_batches(captioner, items, config, sidecars, lambda _item: False, fixed_size=False):
+        for batch in caption_batches(captioner, items, config, sidecars, tracks, lambda _item: False, fixed_size=False):
             with bar.external_write_mode(file=sys.stdout):  # the bar makes room for lines on a terminal
                 sys.stdout.flush()
                 sys.stdout.buffer.write(b"".join(map(lines.write, batch)))
                 sys.stdout.buffer.flush()
             tell(batch, bar)
-            errors = sum("error" in row for row in batch)
-            captioned, failed = captioned + len(batch) - errors, failed + errors
+            done, errors = sum(not is_scene(row) for row in batch), sum("error" in row for row in batch)
+            captioned, failed = captioned + done - errors, failed + errors
             if interrupted():
                 break
-    return Outcome(len(items), captioned, failed, 0, interrupted(), sidecars.failed if sidecars else 0)
+    return Outcome(len(items), captioned, failed, 0, interrupted(), failures(sidecars, tracks))
 
 
 def caption_batches(
@@ -138,6 +147,39 @@ def caption_batches(
     items: Sequence[Item],
     config: BatchConfig,
     sidecars: Sidecars | None,
+    tracks: Tracks | None,
+    is_done: Callable[[Item], bool],
+    fixed_size: bool,
+) -> Iterator[list[Row]]:
+    """The rows of photographs and films that are not done, in order.
+
+    A film has its batches for itself: how many frames it has is known only once it has been read.
+    """
+    size, figures = config.batch_size, FigureFolder(config.figures, items) if config.figures else None
+    for are_films, some in groupby(items, lambda item: isinstance(item, Film)):
+        if not are_films:
+            yield from photo_batches(captioner, list(some), config, sidecars, figures, is_done, fixed_size)
+            continue
+        for film in some:
+            if not is_done(film):
+                describe = partial(describe_frames, captioner, film, config.search, size if fixed_size else 0)
+                yield from film_rows(film, captioner.prepare, describe, size, tracks, whole=fixed_size)
+
+
+def describe_frames(
+    captioner: Captioner, film: Item, search: SearchConfig, size: int, frames: Sequence[Tensor]
+) -> list[Row]:
+    """What rows say of a film's frames, without its name; the model sees at least `size`."""
+    rows = caption_prepared(captioner, [Prepared(film, each) for each in frames], search, size, None)
+    return [{name: value for name, value in row.items() if name != "file"} for row in rows]
+
+
+def photo_batches(
+    captioner: Captioner,
+    items: Sequence[Item],
+    config: BatchConfig,
+    sidecars: Sidecars | None,
+    figures: FigureFolder | None,
     is_done: Callable[[Item], bool],
     fixed_size: bool,
 ) -> Iterator[list[Row]]:
@@ -147,7 +189,7 @@ def caption_batches(
     rounded differently in other shapes, and a run that was stopped is to end with the very rows of one that was not.
     Files beside photographs are written before their rows, so that whatever has a row has them, too.
     """
-    size, figures = config.batch_size, FigureFolder(config.figures, items) if config.figures else None
+    size = config.batch_size
     batches = [items[first : first + size] for first in range(0, len(items), size)]
     open_batches = [batch for batch in batches if not all(map(is_done, batch))]
 
@@ -213,7 +255,12 @@ def summary(outcome: Outcome, config: BatchConfig) -> str:
 
 def with_place(row: Row, places: dict[str, int]) -> Row:
     """The row of a part: it knows its place among all."""
-    return row | {PLACE: places[row["file"]]}
+    return row | {PLACE: places[film_of(row) if is_scene(row) else row["file"]]}
+
+
+def failures(*writers: Sidecars | Tracks | None) -> int:
+    """Beside how many photographs and films nothing could be written."""
+    return sum(writer.failed for writer in writers if writer)
 
 
 def tell(batch: Iterable[Row], bar: tqdm) -> None:
@@ -221,7 +268,7 @@ def tell(batch: Iterable[Row], bar: tqdm) -> None:
     for row in batch:
         if "error" in row:
             bar.write(f"error: {printable(row['error'])}", file=sys.stderr)
-        bar.update()
+        bar.update(not is_scene(row))
 
 
 def tell_above_bar(line: str) -> None:

@@ -136,7 +136,7 @@ def merge(output: Path, overwrite: bool = False) -> tuple[int, int]:
 def merged_rows(parts: list[Path]) -> Iterator[Row]:
     """The rows of all parts by their places, each photograph's once."""
     each = [(row for row, _ in read_rows(part, JsonLines())) for part in parts]
-    in_order = heapq.merge(*each, key=lambda row: (row[PLACE], row["file"]))
+    in_order = heapq.merge(*each, key=lambda row: row[PLACE])  # which a film's scenes share
     for _, same in itertools.groupby(in_order, key=lambda row: row["file"]):
         row = next(same)
         yield {name: value for name, value in row.items() if name != PLACE}

@@ -9,10 +9,13 @@ from ..errors import SettingError
 from .archives import items_at
 from .items import Item, matches
 from .tars import OpenStreams
+from .video import EVERY, Film, is_film
 
 
-def find_items(names: Sequence[str], listed: Iterable[str] = (), pattern: str | None = None) -> Iterator[Item]:
-    """The photographs of a command, in a stable order, each file once.
+def find_items(
+    names: Sequence[str], listed: Iterable[str] = (), pattern: str | None = None, every: float | None = None
+) -> Iterator[Item]:
+    """The photographs and films of a command, in a stable order, each file once.
 
     Args:
         names: files, which are always tried, and folders and archives, which are searched with all that lies in them.
@@ -21,31 +24,45 @@ def find_items(names: Sequence[str], listed: Iterable[str] = (), pattern: str | 
             suffix. A pattern with a slash is compared with the path below the folder, another one with the name alone.
             An archive in a folder is searched only if the pattern takes it; of its files, those with a photograph's
             suffix are taken.
+        every: how many seconds lie between the frames of films that are to be captioned. Without it, films in folders
+            are left out, and one that is named is taken every 2 seconds.
     """
     seen: set[str] = set()
-    for item in all_items(names, listed, pattern):
+    for item in all_items(names, listed, pattern, every):
         if item.name not in seen:
             seen.add(item.name)
             yield item
 
 
-def all_items(names: Sequence[str], listed: Iterable[str], pattern: str | None) -> Iterator[Item]:
+def all_items(names: Sequence[str], listed: Iterable[str], pattern: str | None, every: float | None) -> Iterator[Item]:
     """As `find_items`, a file as often as it is named."""
     streams = OpenStreams()
     for name in names:
         path = Path(name)
         if path.is_dir():
-            for found in photos_below(path, pattern):
-                yield from items_at(found, found.relative_to(path), None, streams)
+            for found in photos_below(path, pattern, with_films=every is not None):
+                yield from items_of(found, found.relative_to(path), None, every, streams)
         else:
-            yield from items_at(path, Path(path.name), pattern, streams)
+            yield from items_of(path, Path(path.name), pattern, every, streams)
     for name in listed:
         path = Path(name)
-        yield from items_at(path, Path(path.name), pattern, streams)
+        yield from items_of(path, Path(path.name), pattern, every, streams)
 
 
-def photos_below(folder: Path, pattern: str | None) -> Iterator[Path]:
+def items_of(
+    path: Path, relative: Path, pattern: str | None, every: float | None, streams: OpenStreams
+) -> Iterator[Item]:
+    """A film, or what `items_at` finds."""
+    if is_film(path):
+        yield Film(str(path), relative, path, EVERY if every is None else every)
+    else:
+        yield from items_at(path, relative, pattern, streams)
+
+
+def photos_below(folder: Path, pattern: str | None, with_films: bool = False) -> Iterator[Path]:
     """The photographs in a folder, sorted by name, then those of the folders in it; links to folders are not followed.
+
+    Films are among them only if they are wanted.
 
     A folder that may not be listed is given itself, so that it becomes a row that says so.
     """
@@ -54,7 +71,11 @@ def photos_below(folder: Path, pattern: str | None) -> Iterator[Path]:
         folders.sort()
         for file in sorted(files):
             path = Path(parent, file)
-            if matches(path.relative_to(folder), pattern):
+            if is_film(path) and (not with_films or pattern is None):
+                matching = with_films
+            else:
+                matching = matches(path.relative_to(folder), pattern)
+            if matching:
                 yield path
     yield from (Path(error.filename) for error in unreadable)
 
