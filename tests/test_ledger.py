@@ -66,6 +66,26 @@ def test_what_failed_is_tried_again_in_its_place(kind, tmp_path):
     assert path.read_bytes() == kind.header + b"".join(kind().write(row(name)) for name in "abc")
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_film_is_replaced_with_all_its_scenes(kind, tmp_path):
+    path = tmp_path / "rows"
+
+    def scene(start: float, end: float) -> dict:
+        return row(f"b.mp4#t={start},{end}") | {"start": start, "end": end}
+
+    broken = [scene(0, 2), scene(2, 3), failure("b.mp4") | {"duration": 3.0, "scenes": 2}]
+    whole = [scene(0, 2), scene(2, 5), scene(5, 9), {"file": "b.mp4", "duration": 9.0, "scenes": 3}]
+    fill(path, kind, [row("a"), *broken, row("c")])
+    with Ledger(path, kind(), SETTINGS) as ledger:
+        assert not ledger.has("b.mp4", retry_errors=True)
+        ledger.append(whole[:2])  # torn, so that it comes again
+        ledger.append(whole)
+        ledger.finish()
+    expected = [row("a"), *whole, row("c")]
+    assert path.read_bytes() == kind.header + b"".join(map(kind().write, expected))
+    assert [kind().read(kind().write(each)) for each in expected] == expected
+
+
 def test_other_settings_are_refused_and_named(tmp_path):
     path = tmp_path / "rows.jsonl"
     fill(path, JsonLines, [row("a")])

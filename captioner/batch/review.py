@@ -20,7 +20,7 @@ from ..certainty import UNSURE, percent, sentence_log_prob
 from ..errors import DiskError, OutputError, PhotoError, SettingError
 from ..files import replacing
 from ..photo import open_photo
-from ..rows import FORMATS, Row, RowFormat
+from ..rows import FORMATS, Row, RowFormat, is_scene
 from .ahead import ahead, default_workers
 from .ledger import read_facts, read_rows
 from .run import printable
@@ -116,6 +116,9 @@ def find_places(output: Path, rows: RowFormat, length_penalty: float) -> list[Pl
     places: dict[str, Place] = {}
     offset = len(rows.header)
     for row, record in read_rows(output, rows):
+        if "scenes" in row and "error" not in row:  # a film's own row, which has no caption
+            offset += len(record)
+            continue
         try:
             mean = None if "error" in row else sentence(row, length_penalty).mean
             for other in row.get("alternatives", ()):
@@ -194,7 +197,7 @@ def article(row: Row, item: Item, length_penalty: float) -> str:
     name = html.escape(json.dumps(row["file"]))  # JSON, since names may hold what is no text
     return (
         f'<article tabindex="-1"{" class=unsure" if unsure else ""} data-file="{name}">\n'
-        f'<div class="picture">{picture(item)}</div>\n'
+        f'<div class="picture">{"<p>A scene of a film.</p>" if is_scene(row) else picture(item)}</div>\n'
         f'<p class="caption">{shown(told.text)}</p>\n'
         f'<p class="facts">{"<strong>unsure</strong>, " if unsure else ""}probability {told.probability}, '
         f"{percent(told.mean)} a word</p>\n"

@@ -29,7 +29,7 @@ from .sources import Item
 from .video import Film
 from .webvtt import Tracks
 
-NOTHING_FOUND = f"No file ending in {', '.join(SUFFIXES)} was found."
+NOTHING_FOUND = f"No file ending in {', '.join(SUFFIXES)} was found. Films in folders are captioned with --every."
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class BatchConfig:
 class Outcome(NamedTuple):
     """What became of the photographs of a run: how many there are, have a caption, failed, and were done before.
 
-    `without_sidecar`: for how many of them the file beside them could not be written.
+    `without_sidecar`: for how many of them the file beside them could not be written. `films`: how many are films.
     """
 
     photographs: int
@@ -67,6 +67,7 @@ class Outcome(NamedTuple):
     earlier: int
     interrupted: bool
     without_sidecar: int = 0
+    films: int = 0
 
 
 class Prepared(NamedTuple):
@@ -115,7 +116,8 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
                 ledger.finish()
             failed = sum(ledger.done.get(rows.key(item.name), False) for item in items)
             rows_now = sum(ledger.has(item.name) for item in items)
-        return Outcome(len(items), rows_now - failed, failed, earlier, not complete, failures(sidecars, tracks))
+        unwritten, films = failures(sidecars, tracks), count_films(items)
+        return Outcome(len(items), rows_now - failed, failed, earlier, not complete, unwritten, films)
 
 
 def run_to_standard_output(
@@ -139,7 +141,7 @@ def run_to_standard_output(
             captioned, failed = captioned + done - errors, failed + errors
             if interrupted():
                 break
-    return Outcome(len(items), captioned, failed, 0, interrupted(), failures(sidecars, tracks))
+    return Outcome(len(items), captioned, failed, 0, interrupted(), failures(sidecars, tracks), count_films(items))
 
 
 def caption_batches(
@@ -241,7 +243,8 @@ def summary(outcome: Outcome, config: BatchConfig) -> str:
     """What a run tells at its end."""
     if not outcome.photographs:
         return "No photograph was found, or none falls to this share." if config.shard else NOTHING_FOUND
-    told = f"{outcome.captioned} of {outcome.photographs} photographs captioned"
+    kinds = "photographs and films" if outcome.films else "photographs"
+    told = f"{outcome.captioned} of {outcome.photographs} {kinds} captioned"
     told += f", {outcome.failed} could not be" if outcome.failed else ""
     told += f"; {outcome.earlier} had their row already" if outcome.earlier else ""
     told += f"; beside {outcome.without_sidecar} nothing could be written" if outcome.without_sidecar else ""
@@ -256,6 +259,11 @@ def summary(outcome: Outcome, config: BatchConfig) -> str:
 def with_place(row: Row, places: dict[str, int]) -> Row:
     """The row of a part: it knows its place among all."""
     return row | {PLACE: places[film_of(row) if is_scene(row) else row["file"]]}
+
+
+def count_films(items: Iterable[Item]) -> int:
+    """How many of them are films."""
+    return sum(isinstance(item, Film) for item in items)
 
 
 def failures(*writers: Sidecars | Tracks | None) -> int:

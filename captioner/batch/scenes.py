@@ -26,6 +26,13 @@ Prepare = Callable[[Image.Image], Tensor]
 Describe = Callable[[Sequence[Tensor]], list[Row]]
 
 
+class Ready(NamedTuple):
+    """The second of a film at which a frame is seen, and the frame as the model takes it."""
+
+    time: float
+    pixels: Tensor
+
+
 class Frame(NamedTuple):
     """The second of a film at which a frame is seen, and what a row says of it: a caption, and what belongs to it."""
 
@@ -96,7 +103,7 @@ def film_rows(
 ) -> Iterator[list[Row]]:
     """The rows of a film: one for each scene, and last its own, after its track has been written.
 
-    After each batch of frames there is a list, if only an empty one, so that a run can be stopped between them.
+    There is a list every now and then, if only an empty one, so that a run can be stopped between them.
 
     Args:
         film: which.
@@ -141,28 +148,26 @@ def in_short(seconds: float) -> str:
 
 
 def captioned_frames(film: Film, prepare: Prepare, describe: Describe, size: int) -> Iterator[list[Frame] | End]:
-    """The frames of a film with their captions, `size` at a time, and its end.
+    """The frames of a film with their captions, `size` at a time, now and then an empty list, and last its end.
 
     Raises:
-        PhotoError: if there is not even one.
+        PhotoError: if there is not even one frame.
     """
-    times: list[float] = []
-    pixels: list[Tensor] = []
-    end, last = None, None
+    ready: list[Ready] = []
     for each in until_trouble(read_ahead(film, prepare, 2 * size)):
+        if isinstance(each, Ready):
+            ready.append(each)
+        if ready and (isinstance(each, End) or len(ready) == size):
+            rows = describe([one.pixels for one in ready])
+            yield [Frame(one.time, row) for one, row in zip(ready, rows, strict=True)]
+            ready = []
         if isinstance(each, End):
-            end = each
-        else:
-            last = each[0]
-            times.append(last)
-            pixels.append(each[1])
-        if pixels and (end or len(pixels) == size):
-            yield list(map(Frame, times, describe(pixels)))
-            times, pixels = [], []
-    yield end or End(last or 0.0)
+            yield each
+        elif each is None:
+            yield []
 
 
-def until_trouble(frames: Iterable[tuple[float, Tensor] | End]) -> Iterator[tuple[float, Tensor] | End]:
+def until_trouble(frames: Iterable[Ready | End | None]) -> Iterator[Ready | End | None]:
     """Frames as they come; if they cannot be read on with, the end comes there, and says so.
 
     Raises:
@@ -171,26 +176,26 @@ def until_trouble(frames: Iterable[tuple[float, Tensor] | End]) -> Iterator[tupl
     last = None
     try:
         for each in frames:
-            last = each
+            last = each if isinstance(each, Ready) else last
             yield each
     except PhotoError as error:
-        if not isinstance(last, tuple):
+        if not last:
             raise
-        yield End(last[0], str(error))
+        yield End(last.time, str(error))
 
 
-def read_ahead(film: Film, prepare: Prepare, most: int) -> Iterator[tuple[float, Tensor] | End]:
-    """The frames of a film, each with its time and ready for the model, and its end, read in another thread.
+def read_ahead(film: Film, prepare: Prepare, most: int) -> Iterator[Ready | End | None]:
+    """What `read_film` gives, its frames ready for the model, read in another thread.
 
     `most` of them may wait, each of which is small: so films of many hours need no more memory than short ones.
     """
 
-    def next_one(_: None) -> tuple[float, Tensor] | End | None:
+    def next_one(_: None) -> Ready | End | None:
         each = next(frames, None)
-        return (each.time, prepare(each.photo)) if isinstance(each, Sample) else each
+        return Ready(each.time, prepare(each.photo)) if isinstance(each, Sample) else each
 
     with closing(read_film(film)) as frames, closing(ahead(next_one, repeat(None), 1, most)) as ready:
         for each in ready:
-            if each is None:
-                return
             yield each
+            if isinstance(each, End):
+                return

@@ -100,8 +100,8 @@ def parse_interval(text: str) -> float:
     return seconds
 
 
-def read_film(film: Film) -> Iterator[Sample | End]:
-    """The frames of a film that are seen every so many seconds, and last its end.
+def read_film(film: Film) -> Iterator[Sample | End | None]:
+    """The frames of a film that are seen every so many seconds, and last its end; None where the next takes long.
 
     A frame that is seen for longer comes once. A film that is damaged, or breaks off, gives what can be decoded, and
     its end says so.
@@ -124,12 +124,13 @@ def read_film(film: Film) -> Iterator[Sample | End]:
         raise PhotoError(f"{film.name} cannot be read: {error.strerror or error}.") from error
 
 
-def read_frames(av: ModuleType, file: BinaryIO, film: Film) -> Iterator[Sample | End]:
+def read_frames(av: ModuleType, file: BinaryIO, film: Film) -> Iterator[Sample | End | None]:
     """As `read_film`, of a file that is open."""
     with open_container(av, file, film.name) as container:
         reader = FilmReader(av, container, film.name)
         for shown in at_intervals(reader.frames(), film.every):
-            yield Sample(shown.time, to_photo(shown.frame, reader.stream.sample_aspect_ratio, film.name))
+            aspect = reader.stream.sample_aspect_ratio
+            yield Sample(shown.time, to_photo(shown.frame, aspect, film.name)) if shown else None
         if not reader.end:
             raise PhotoError(
                 f"No frame of {film.name} can be decoded: {reader.trouble or 'there is none'}. It is damaged, or "
@@ -271,17 +272,20 @@ def is_cover(stream: Any) -> bool:
     return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
-def at_intervals(frames: Iterable[Shown], every: float) -> Iterator[Shown]:
+def at_intervals(frames: Iterable[Shown], every: float) -> Iterator[Shown | None]:
     """Of all frames those that are seen at 0, `every`, twice that …, with the time at which that is; none twice.
 
-    The first comes in any case, if it is seen later, then with its own time.
+    The first comes in any case, if it is seen later, then with its own time. After each hundred frames there is None,
+    so that whoever waits can stop.
     """
     due, last = 0.0, None
-    for shown in frames:
+    for number, shown in enumerate(frames, start=1):
         if last and due < shown.time:
             yield last._replace(time=max(due, last.time))
             due = round(math.ceil(round(shown.time / every, 6)) * every, 6)
         last = shown
+        if number % 100 == 0:
+            yield None
     if last and due < last.time + last.length:
         yield last._replace(time=max(due, last.time))
 
