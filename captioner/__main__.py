@@ -27,7 +27,7 @@ USAGE = """%(prog)s [PHOTO_OR_FOLDER ...] [options]
        %(prog)s merge OUTPUT [--overwrite]
        %(prog)s alt SITE_OR_FILE ... [options]"""
 
-DESCRIPTION = """Write a caption for each photograph.
+DESCRIPTION = """Write a caption for each photograph, and for each scene of a film.
 
 Folders are searched with all that lies in them, and so are zip and tar archives that are named, without unpacking them;
 a file that is named is always tried. With --output, a run that was stopped, however, goes on with the same command, and

@@ -82,6 +82,11 @@ def test_a_film_is_replaced_with_all_its_scenes(kind, tmp_path):
         ledger.append(whole)
         ledger.finish()
     expected = [row("a"), *whole, row("c")]
+    with Ledger(path, kind(), SETTINGS) as ledger:
+        ledger.append([scene(1, 2) | {"file": "d.mp4#t=1,2"}])  # torn, and the film is another one when it comes again
+    with Ledger(path, kind(), SETTINGS) as ledger:
+        assert not ledger.has("d.mp4")
+        ledger.finish()
     assert path.read_bytes() == kind.header + b"".join(map(kind().write, expected))
     assert [kind().read(kind().write(each)) for each in expected] == expected
 

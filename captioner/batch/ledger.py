@@ -142,13 +142,17 @@ class Ledger:
             temporary.write_text(json.dumps(self.facts, indent=1), encoding="utf-8")
 
     def _read(self) -> None:
-        """Take in the names of complete rows, and cut off what was torn when a run was killed."""
+        """Take in the names of complete rows, and cut off what was torn when a run was killed.
+
+        So are scenes whose film has no row: all of them were to be written in one piece.
+        """
         end = len(self._rows.header)
         with self.path.open("rb") as file:
             start = file.read(end)
             if not self._rows.header.startswith(start):
                 raise OutputError(f"{self.path} does not begin as it should. {AFRESH}")
             end = end if start == self._rows.header else 0  # it may have been killed at its first bytes
+            read = end
             records = self._rows.split(file)
             for record in records:
                 try:
@@ -156,13 +160,14 @@ class Ledger:
                 except ValueError as error:
                     if next(records, None) is not None:  # only the last one can have been torn
                         raise OutputError(
-                            f"{self.path} has been damaged or changed: what stands {end:,} bytes after its start is no "
-                            f"row. Mend it there, or give --overwrite to start afresh."
+                            f"{self.path} has been damaged or changed: what stands {read:,} bytes after its start is "
+                            "no row. Mend it there, or give --overwrite to start afresh."
                         ) from error
                     break
                 self._repeated |= row["file"] in self.done
                 self.done[row["file"]] = "error" in row
-                end += len(record)
+                read += len(record)
+                end = end if is_scene(row) else read
         if end < self.path.stat().st_size:
             os.truncate(self.path, end)
 
@@ -172,7 +177,8 @@ class Ledger:
         So do a film's own row and those of its scenes before it, all together.
         """
         latest: dict[str, bytes] = {}
-        film, scenes = "", dict[str, bytes]()  # whose own row is to come
+        film = ""
+        scenes: dict[str, bytes] = {}  # of this film, whose own row is to come
         for row, record in read_rows(self.path, self._rows):
             if is_scene(row):
                 film, scenes = film_of(row), scenes if film_of(row) == film else {}
