@@ -1,6 +1,7 @@
 """The batch command with films: rows for scenes, tracks, stopped, gone on with, shared out."""
 
 import itertools
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from captioner.__main__ import main
 from captioner.batch import scenes
 from captioner.batch.ledger import read_rows
 from captioner.batch.video import End, Film, Sample, read_film
-from captioner.rows import FORMATS
+from captioner.rows import FORMATS, Row
 
 from .drawing import draw, save_tiny
 from .filming import film, pictures
@@ -23,12 +24,31 @@ def checkpoint(tmp_path_factory) -> str:
     return save_tiny(tmp_path_factory.mktemp("model"))
 
 
+def as_sure(one: Row, other: Row) -> bool:
+    """An untrained model says the same of all films: it is how sure it is that tells pictures apart."""
+    return abs(one["score"] - other["score"]) < 0.0002
+
+
 @pytest.fixture(autouse=True, scope="module")
 def several_scenes():
-    """An untrained model says the same of all films: it is how sure it is that tells pictures apart."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scenes, "are_similar", lambda one, other: abs(one["score"] - other["score"]) < 0.0002)
+        patched.setattr(scenes, "are_similar", as_sure)
         yield
+
+
+def run_until_signal(argv: list[str], number: int) -> int:
+    """The command, which gets a signal in the middle of the first film."""
+
+    def interrupted(item: Film) -> Iterator[Sample | End | None]:
+        for count, each in enumerate(read_film(item)):
+            if count == 5:
+                os.kill(os.getpid(), number)
+            yield each
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(scenes, "are_similar", as_sure)
+        patched.setattr(scenes, "read_film", interrupted)
+        return main(argv)
 
 
 @pytest.fixture(scope="module")
@@ -111,22 +131,29 @@ def test_cut_anywhere_it_ends_with_the_same_bytes(undisturbed, mixed, checkpoint
         assert output.read_bytes() == whole, cut
 
 
-def test_stopped_within_a_film_it_has_nothing_of_it_and_goes_on(undisturbed, mixed, checkpoint, tmp_path, monkeypatch):
+def check_nothing_of_the_film(output: Path) -> None:
+    assert [Path(row["file"]).name for row in rows_of(output)] == ["a.png"]
+    assert not (output.parent / "b.mp4.vtt").exists()
+
+
+def test_stopped_within_a_film_it_goes_on(undisturbed, mixed, checkpoint, tmp_path):
     output = tmp_path / undisturbed.name
     argv = arguments(mixed, checkpoint, output)
+    assert run_until_signal(argv, signal.SIGTERM) == 130
+    check_nothing_of_the_film(output)
+    assert main(argv) == 1
+    assert output.read_bytes() == undisturbed.read_bytes()
 
-    def interrupted(item: Film) -> Iterator[Sample | End]:
-        for number, each in enumerate(read_film(item)):
-            if number == 5:
-                os.kill(os.getpid(), signal.SIGTERM)
-            yield each
 
-    with monkeypatch.context() as patched:
-        patched.setattr(scenes, "read_film", interrupted)
-        assert main(argv) == 130
-    assert undisturbed.read_bytes().startswith(output.read_bytes())
-    assert [Path(row["file"]).name for row in rows_of(output)] == ["a.png"]
-    assert not (tmp_path / "b.mp4.vtt").exists()
+@pytest.mark.parametrize("undisturbed", [".jsonl"], indirect=True)
+def test_killed_within_a_film_it_goes_on(undisturbed, mixed, checkpoint, tmp_path):
+    output = tmp_path / undisturbed.name
+    argv = arguments(mixed, checkpoint, output)
+    process = multiprocessing.get_context("spawn").Process(target=run_until_signal, args=(argv, signal.SIGKILL))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    check_nothing_of_the_film(output)
     assert main(argv) == 1
     assert output.read_bytes() == undisturbed.read_bytes()
 
