@@ -12,8 +12,9 @@ import torch
 
 from .batch import alt_command
 from .batch.options import add_model_options, search_settings
+from .batch.outputs import check_output
 from .batch.review import check_page, write_review
-from .batch.run import BatchConfig, row_format, run_batch, summary
+from .batch.run import BatchConfig, run_batch, summary
 from .batch.shards import Shard, are_complete, merge, shard_of_process
 from .batch.sidecar import KINDS
 from .batch.sources import find_items, read_list
@@ -67,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def add_output_options(group: Any) -> None:
     """Where captions go."""
-    group.add_argument("--output", type=Path, metavar="FILE", help="write rows to FILE, .jsonl or .csv")
+    group.add_argument("--output", type=Path, metavar="FILE", help="write rows to FILE: .jsonl, .csv or .parquet")
     afresh = "start afresh: throw away what is in FILE, and replace what is in photo.jpg.txt"
     group.add_argument("--overwrite", action="store_true", help=afresh)
     group.add_argument("--retry-errors", action="store_true", help="try again what could not be read before")
@@ -88,7 +89,7 @@ def make_merge_parser() -> argparse.ArgumentParser:
         description="Put the parts that --shard has written together, in the order of the photographs.",
         epilog="The parts stay: with them the same commands go on when there are more photographs.",
     )
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="what --output was, .jsonl or .csv")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="what --output was")
     parser.add_argument("--overwrite", action="store_true", help="take the place of a file that has other rows")
     return parser
 
@@ -106,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         search=SearchConfig.of(search_settings(arguments) | {"alternatives": arguments.alternatives}),
     )  # fmt: skip
     if arguments.output:
-        row_format(arguments.output)
+        check_output(arguments.output)
     if arguments.html:
         check_page(arguments.html)
     listed = read_list(arguments.files_from, arguments.null) if arguments.files_from else ()
@@ -137,7 +138,7 @@ def load(arguments: argparse.Namespace) -> Captioner:
 
 def run_merge(arguments: argparse.Namespace) -> int:
     """Put parts together; returns the exit status."""
-    row_format(arguments.output)
+    check_output(arguments.output)
     rows, failed = merge(arguments.output, arguments.overwrite)
     print(f"{arguments.output} has {rows} rows, {failed} of them errors.", file=sys.stderr)
     return 1 if failed else 0

@@ -16,6 +16,7 @@ from captioner.__main__ import main
 from captioner.batch.shards import Shard
 from captioner.batch.sources import find_items, read_list
 from captioner.errors import SettingError
+from captioner.imports import import_pyarrow
 
 from .drawing import COLOURS, SHAPES, draw, save_tiny
 
@@ -182,6 +183,33 @@ def test_what_failed_is_tried_again(checkpoint, tmp_path, capsys):
     assert main([*argv, "--beam-size", "2"]) == 2
     assert "beam size was 8, and now is 2" in capsys.readouterr().err
     assert main([*argv, "--beam-size", "2", "--overwrite"]) == 0
+
+
+def test_parquet_is_made_of_the_rows_and_goes_on_with_them(checkpoint, tmp_path, monkeypatch, capsys):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    photos, output = tmp_path / "photos", tmp_path / "rows.parquet"
+    photos.mkdir()
+    draw("red", "circle").save(photos / "a.png")
+    (photos / "b.png").write_bytes(b"")
+    argv = [str(photos), "--checkpoint", checkpoint, "--output", str(output), "--alternatives", "2"]
+    assert main(argv) == 1
+    draw("blue", "square").save(photos / "c.png")
+    assert main(argv) == 1
+    lines = [json.loads(line) for line in (tmp_path / "rows.parquet.rows.jsonl").read_text().splitlines()]
+    rows = parquet.read_table(output).to_pylist()
+    assert [{name: value for name, value in row.items() if value is not None} for row in rows] == lines
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "b.png", "c.png"]
+    assert len(rows[0]["alternatives"]) == 2
+    for number in (1, 2):
+        main([*argv[:3], "--output", str(tmp_path / "shared.parquet"), "--alternatives", "2", "--shard", f"{number}/2"])
+    assert main(["merge", str(tmp_path / "shared.parquet")]) == 1
+    assert parquet.read_table(tmp_path / "shared.parquet").equals(parquet.read_table(output))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    import_pyarrow.cache_clear()
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(argv)
+    assert "pip install pyarrow" in capsys.readouterr().err
 
 
 def test_lists_and_patterns(tmp_path):

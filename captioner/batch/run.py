@@ -14,13 +14,14 @@ from tqdm import tqdm
 
 from ..captioner import Caption, Captioner
 from ..config import SearchConfig
-from ..errors import PhotoError, SettingError
+from ..errors import PhotoError
 from ..interrupt import polite_interrupts
 from ..photo import SUFFIXES, open_photo
-from ..rows import FORMATS, JsonLines, PlainLines, Row, RowFormat
+from ..rows import JsonLines, PlainLines, Row
 from .ahead import ahead, default_workers
 from .figures import FigureFolder
 from .ledger import Ledger
+from .outputs import publish, row_format, rows_path
 from .shards import PLACE, Shard
 from .sidecar import Sidecars
 from .sources import Item
@@ -86,8 +87,8 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
     with polite_interrupts() as interrupted:
         if not config.output:
             return run_to_standard_output(captioner, items, config, sidecars, interrupted)
-        path = config.shard.part(config.output) if config.shard else config.output
-        rows = JsonLines() if config.shard else FORMATS[config.output.suffix.lower()]()
+        path = config.shard.part(config.output) if config.shard else rows_path(config.output)
+        rows = JsonLines() if config.shard else row_format(config.output)
         settings = {"model": captioner.identity} | asdict(config.search)
         with Ledger(path, rows, settings, config.overwrite) as ledger:
 
@@ -105,6 +106,8 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
             complete = all(ledger.has(item.name) for item in items) and not interrupted()
             if complete:
                 ledger.finish()
+                if not config.shard:
+                    publish(config.output)
             failed = sum(ledger.done.get(rows.key(item.name), False) for item in items)
             rows_now = sum(ledger.has(item.name) for item in items)
         return Outcome(len(items), rows_now - failed, failed, earlier, not complete, sidecars.failed if sidecars else 0)
@@ -237,15 +240,3 @@ def printable(text: str) -> str:
 def is_quiet(config: BatchConfig) -> bool:
     """Of several processes on a terminal only the first draws a bar."""
     return bool(config.shard and config.shard.number > 1)
-
-
-def row_format(output: Path) -> type[RowFormat]:
-    """How an output is written, by its suffix.
-
-    Raises:
-        SettingError: if it has none that is known.
-    """
-    kind = FORMATS.get(output.suffix.lower())
-    if not kind:
-        raise SettingError(f"--output must end in {' or '.join(FORMATS)}, not {output.name!r}.")
-    return kind
