@@ -84,11 +84,11 @@ def undisturbed(request, server, folder, checkpoint, tmp_path_factory) -> Path:
     return output
 
 
-def test_killed_twenty_times_it_ends_with_the_same_bytes(undisturbed, server, folder, checkpoint, tmp_path):
+def test_killed_often_it_ends_with_the_same_bytes(undisturbed, server, folder, checkpoint, tmp_path):
     output = tmp_path / undisturbed.name
     argv, chance, sizes = options(folder, checkpoint, output), random.Random(3), set()
     before = 0
-    for _ in range(20):
+    for _ in range(20 if output.suffix == ".jsonl" else 6):
         process = start(server, argv)
         # Kill it somewhere after it has written something new, or at any moment before.
         deadline, wanted = time.monotonic() + 120, chance.choice([0, 1, 400, 2000])
@@ -104,7 +104,7 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(undisturbed, server, fo
         if chance.random() < 0.3 and before:  # as if the machine had gone down: the end of the file is lost
             before -= chance.randrange(min(before, 300))
             os.truncate(output, before)
-    assert len(sizes) > 4  # it was killed at several places, not always before the first or after the last row
+    assert len(sizes) > 2  # it was killed at several places, not always before the first or after the last row
     assert finish(server, argv) == 1
     assert output.read_bytes() == undisturbed.read_bytes()
 
