@@ -44,7 +44,7 @@ what has a row is not captioned again.
 
 EPILOG = """Exit status: 0 if every photograph has a caption, 1 if some could not be read, a file beside one not be
 written, or the disk is full, 2 for wrong usage, a model that cannot be used or an output that is not to be gone on
-with, 130 if it was interrupted."""
+with, 130 if it was interrupted. Under torchrun, photographs that cannot be read do not count."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -123,6 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
             has_output = True
     if arguments.html and has_output:
         write_review(arguments.html, arguments.output, items)
+    if own:
+        return 0  # torchrun would take anything else for a crash, and end the other processes
     return 1 if outcome.failed or outcome.without_sidecar or not outcome.photographs else 0
 
 

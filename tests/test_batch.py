@@ -140,7 +140,8 @@ def test_two_processes_give_the_rows_of_one_also_after_one_was_killed(
     again = [start(server, argv, **rank) for rank in ranks]
     for process in again:
         process.join(60)
-    assert {process.exitcode for process in again} == {1}  # the bad photographs fall to both
+    # Some cannot be read, but torchrun would end all processes if one of them said so by its exit status.
+    assert {process.exitcode for process in again} == {0}
     assert output.read_bytes() == undisturbed.read_bytes()
 
 
