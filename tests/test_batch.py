@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from captioner import Captioner
 from captioner.__main__ import main
+from captioner.batch.run import BatchConfig, run_batch
 from captioner.batch.shards import Shard
 from captioner.batch.sources import find_items, read_list
 from captioner.errors import SettingError
 from captioner.imports import import_pyarrow
+from captioner.photo import open_photo
 
 from .drawing import COLOURS, SHAPES, draw, save_tiny
 
@@ -184,6 +187,31 @@ def test_what_failed_is_tried_again(checkpoint, tmp_path, capsys):
     assert main([*argv, "--beam-size", "2"]) == 2
     assert "beam size was 8, and now is 2" in capsys.readouterr().err
     assert main([*argv, "--beam-size", "2", "--overwrite"]) == 0
+
+
+def test_large_photographs_are_decoded_one_at_a_time(checkpoint, tmp_path, monkeypatch):
+    for number in range(12):
+        draw("red", "circle", seed=number).save(tmp_path / f"{number}.png")
+    (tmp_path / "bad.png").write_bytes(b"")
+    at_once, most = 0, 0
+
+    def slowly(source, name):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.02)
+        at_once -= 1
+        return open_photo(source, name)
+
+    monkeypatch.setattr("captioner.batch.run.open_photo", slowly)
+    config, captioner = BatchConfig(workers=3), Captioner.load(checkpoint, "cpu")
+    run_batch(captioner, list(find_items([str(tmp_path)])), config)
+    assert most > 1
+    monkeypatch.setattr("captioner.photo.LARGE_PIXELS", 96 * 96 - 1)
+    (tmp_path / "bad.png").unlink()
+    most = 0
+    run_batch(captioner, list(find_items([str(tmp_path)])), config)
+    assert most == 1
 
 
 def test_parquet_is_made_of_the_rows_and_goes_on_with_them(checkpoint, tmp_path, monkeypatch, capsys):

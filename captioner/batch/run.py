@@ -1,6 +1,8 @@
 """A run of the batch command: photographs in, rows out."""
 
+import contextlib
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -16,7 +18,7 @@ from ..captioner import Caption, Captioner
 from ..config import SearchConfig
 from ..errors import PhotoError
 from ..interrupt import polite_interrupts
-from ..photo import SUFFIXES, open_photo
+from ..photo import SUFFIXES, is_large, open_photo
 from ..rows import JsonLines, PlainLines, Row
 from .ahead import ahead, default_workers
 from .figures import FigureFolder
@@ -154,9 +156,13 @@ def caption_batches(
     batches = [items[first : first + size] for first in range(0, len(items), size)]
     open_batches = [batch for batch in batches if not all(map(is_done, batch))]
 
+    one_at_a_time = threading.Lock()  # of the large, so that memory stays bounded whatever their sizes
+
     def prepare(item: Item) -> Prepared:
         try:
-            photo = open_photo(item.read(), item.name)
+            source = item.read()
+            with one_at_a_time if is_large(source) else contextlib.nullcontext():
+                photo = open_photo(source, item.name)
             return Prepared(item, captioner.prepare(photo), photo if figures else None)
         except PhotoError as error:
             return Prepared(item, error=str(error))
