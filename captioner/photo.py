@@ -102,7 +102,7 @@ def check_start(path: Path) -> None:
 
 
 def is_large(source: bytes | str | os.PathLike) -> bool:
-    """Whether decoding a photograph may take hundreds of megabytes, by its header; what has none that is read, is not."""
+    """Whether decoding a photograph may take hundreds of megabytes, by its header; not where that cannot be read."""
     try:
         if not isinstance(source, bytes):
             check_regular(Path(source).stat(), "")
