@@ -12,8 +12,9 @@ import torch
 
 from .batch import alt_command
 from .batch.options import add_model_options, search_settings
+from .batch.outputs import check_output
 from .batch.review import check_page, write_review
-from .batch.run import BatchConfig, row_format, run_batch, summary
+from .batch.run import BatchConfig, run_batch, summary
 from .batch.shards import Shard, are_complete, merge, shard_of_process
 from .batch.sidecar import KINDS
 from .batch.sources import find_items, read_list
@@ -45,7 +46,7 @@ what has a row is not captioned again.
 
 EPILOG = """Exit status: 0 if every photograph has a caption, 1 if some could not be read, a file beside one not be
 written, or the disk is full, 2 for wrong usage, a model that cannot be used or an output that is not to be gone on
-with, 130 if it was interrupted."""
+with, 130 if it was interrupted. Under torchrun, photographs that cannot be read do not count."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -78,7 +79,7 @@ def add_film_options(group: Any) -> None:
 
 def add_output_options(group: Any) -> None:
     """Where captions go."""
-    group.add_argument("--output", type=Path, metavar="FILE", help="write rows to FILE, .jsonl or .csv")
+    group.add_argument("--output", type=Path, metavar="FILE", help="write rows to FILE: .jsonl, .csv or .parquet")
     afresh = "start afresh: throw away what is in FILE, and replace what is in photo.jpg.txt"
     group.add_argument("--overwrite", action="store_true", help=afresh)
     group.add_argument("--retry-errors", action="store_true", help="try again what could not be read before")
@@ -99,7 +100,7 @@ def make_merge_parser() -> argparse.ArgumentParser:
         description="Put the parts that --shard has written together, in the order of the photographs.",
         epilog="The parts stay: with them the same commands go on when there are more photographs.",
     )
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="what --output was, .jsonl or .csv")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="what --output was")
     parser.add_argument("--overwrite", action="store_true", help="take the place of a file that has other rows")
     return parser
 
@@ -118,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         search=SearchConfig.of(search_settings(arguments) | {"alternatives": arguments.alternatives}),
     )  # fmt: skip
     if arguments.output:
-        row_format(arguments.output)
+        check_output(arguments.output)
     if arguments.html:
         check_page(arguments.html)
     listed = read_list(arguments.files_from, arguments.null) if arguments.files_from else ()
@@ -135,6 +136,8 @@ def run(arguments: argparse.Namespace) -> int:
             has_output = True
     if arguments.html and has_output:
         write_review(arguments.html, arguments.output, items)
+    if own:
+        return 0  # torchrun would take anything else for a crash, and end the other processes
     return 1 if outcome.failed or outcome.without_sidecar or not outcome.photographs else 0
 
 
@@ -150,7 +153,7 @@ def load(arguments: argparse.Namespace) -> Captioner:
 
 def run_merge(arguments: argparse.Namespace) -> int:
     """Put parts together; returns the exit status."""
-    row_format(arguments.output)
+    check_output(arguments.output)
     rows, failed = merge(arguments.output, arguments.overwrite)
     print(f"{arguments.output} has {rows} rows, {failed} of them errors.", file=sys.stderr)
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""Packages whose import needs a hand: one that may be built for another torch, and three that may be missing."""
+"""Packages whose import needs a hand: one that may be built for another torch, and four that may be missing."""
 
 import functools
 from types import ModuleType
@@ -39,6 +39,21 @@ def import_timm(encoder: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise SettingError(f"The encoder {encoder!r} needs timm, which is not installed: pip install timm") from error
     return timm
+
+
+@functools.cache
+def import_pyarrow() -> ModuleType:
+    """Import pyarrow with its parquet module, optional packages that tables of Parquet need.
+
+    Raises:
+        SettingError: if it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise SettingError("Parquet needs pyarrow, which is not installed: pip install pyarrow") from error
+    return pyarrow
 
 
 def import_pi_heif(name: str) -> ModuleType:

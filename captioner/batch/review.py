@@ -20,9 +20,10 @@ from ..certainty import UNSURE, percent, sentence_log_prob
 from ..errors import DiskError, OutputError, PhotoError, SettingError
 from ..files import replacing
 from ..photo import open_photo
-from ..rows import FORMATS, Row, RowFormat, is_scene
+from ..rows import Row, RowFormat, is_scene
 from .ahead import ahead, default_workers
 from .ledger import read_facts, read_rows
+from .outputs import row_format, rows_path
 from .run import printable
 from .sources import Item
 
@@ -81,7 +82,7 @@ def write_review(page: Path, output: Path, items: Iterable[Item]) -> None:
         OutputError: if the output cannot be read, or has a row that Captioner did not write.
         DiskError: if the page cannot be written.
     """
-    rows = FORMATS[output.suffix.lower()]()
+    output, rows = rows_path(output), row_format(output)
     penalty = read_facts(output)["settings"].get("length_penalty", 0.0)
     places = find_places(output, rows, penalty)
     known = {rows.key(item.name): item for item in items}

@@ -1,6 +1,8 @@
 """A run of the batch command: photographs in, rows out."""
 
+import contextlib
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,13 +17,14 @@ from tqdm import tqdm
 
 from ..captioner import Caption, Captioner
 from ..config import SearchConfig
-from ..errors import PhotoError, SettingError
+from ..errors import PhotoError
 from ..interrupt import polite_interrupts
-from ..photo import SUFFIXES, open_photo
-from ..rows import FORMATS, JsonLines, PlainLines, Row, RowFormat, film_of, is_scene
+from ..photo import SUFFIXES, is_large, open_photo
+from ..rows import JsonLines, PlainLines, Row, film_of, is_scene
 from .ahead import ahead, default_workers
 from .figures import FigureFolder
 from .ledger import Ledger
+from .outputs import publish, row_format, rows_path
 from .scenes import film_rows
 from .shards import PLACE, Shard
 from .sidecar import Sidecars
@@ -95,8 +98,8 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
     with polite_interrupts() as interrupted:
         if not config.output:
             return run_to_standard_output(captioner, items, config, sidecars, tracks, interrupted)
-        path = config.shard.part(config.output) if config.shard else config.output
-        rows = JsonLines() if config.shard else FORMATS[config.output.suffix.lower()]()
+        path = config.shard.part(config.output) if config.shard else rows_path(config.output)
+        rows = JsonLines() if config.shard else row_format(config.output)
         settings = {"model": captioner.identity} | asdict(config.search) | {"every": every}
         with Ledger(path, rows, settings, config.overwrite) as ledger:
 
@@ -114,6 +117,8 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
             complete = all(ledger.has(item.name) for item in items) and not interrupted()
             if complete:
                 ledger.finish()
+                if not config.shard:
+                    publish(config.output)
             failed = sum(ledger.done.get(rows.key(item.name), False) for item in items)
             rows_now = sum(ledger.has(item.name) for item in items)
         unwritten, films = failures(sidecars, tracks), count_films(items)
@@ -195,9 +200,13 @@ def photo_batches(
     batches = [items[first : first + size] for first in range(0, len(items), size)]
     open_batches = [batch for batch in batches if not all(map(is_done, batch))]
 
+    one_at_a_time = threading.Lock()  # of the large, so that memory stays bounded whatever their sizes
+
     def prepare(item: Item) -> Prepared:
         try:
-            photo = open_photo(item.read(), item.name)
+            source = item.read()
+            with one_at_a_time if is_large(source) else contextlib.nullcontext():
+                photo = open_photo(source, item.name)
             return Prepared(item, captioner.prepare(photo), photo if figures else None)
         except PhotoError as error:
             return Prepared(item, error=str(error))
@@ -292,15 +301,3 @@ def printable(text: str) -> str:
 def is_quiet(config: BatchConfig) -> bool:
     """Of several processes on a terminal only the first draws a bar."""
     return bool(config.shard and config.shard.number > 1)
-
-
-def row_format(output: Path) -> type[RowFormat]:
-    """How an output is written, by its suffix.
-
-    Raises:
-        SettingError: if it has none that is known.
-    """
-    kind = FORMATS.get(output.suffix.lower())
-    if not kind:
-        raise SettingError(f"--output must end in {' or '.join(FORMATS)}, not {output.name!r}.")
-    return kind

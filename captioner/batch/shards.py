@@ -16,8 +16,9 @@ from pathlib import Path
 
 from ..errors import OutputError, SettingError
 from ..files import replacing
-from ..rows import FORMATS, JsonLines, Row
+from ..rows import JsonLines, Row
 from .ledger import check_settings, read_facts, read_rows, side_file, take_lock
+from .outputs import publish, row_format, rows_path
 
 PLACE = "place"
 
@@ -101,7 +102,8 @@ def merge(output: Path, overwrite: bool = False) -> tuple[int, int]:
         OutputError: if a part is missing or not complete, parts were made with different settings, or the output exists
             and has something that the parts do not.
     """
-    lock = take_lock(output)
+    target, rows = rows_path(output), row_format(output)
+    lock = take_lock(target)
     try:
         parts = find_parts(output)
         facts = [read_facts(part) for part in parts]
@@ -109,23 +111,23 @@ def merge(output: Path, overwrite: bool = False) -> tuple[int, int]:
             if not own.get("complete"):
                 raise OutputError(f"{part} is not complete. Let the command that writes it end, or run it again.")
             check_settings(part, own, facts[0]["settings"])
-        rows = FORMATS[output.suffix.lower()]()
-        if output.exists() and output.stat().st_size and not overwrite:
-            check_settings(output, read_facts(output), facts[0]["settings"])
+        if target.exists() and target.stat().st_size and not overwrite:
+            check_settings(target, read_facts(target), facts[0]["settings"])
             known = {rows.key(row["file"]) for row in merged_rows(parts)}
-            lost = next((row["file"] for row, _ in read_rows(output, rows) if row["file"] not in known), None)
+            lost = next((row["file"] for row, _ in read_rows(target, rows) if row["file"] not in known), None)
             if lost is not None:
                 raise OutputError(
-                    f"{output} has a row of {lost}, which no part has. `merge --overwrite` replaces it all the same."
+                    f"{target} has a row of {lost}, which no part has. `merge --overwrite` replaces it all the same."
                 )
         count = failed = 0
-        with replacing(output) as temporary, temporary.open("wb") as file:
+        with replacing(target) as temporary, temporary.open("wb") as file:
             file.write(rows.header)
             for row in merged_rows(parts):
                 file.write(rows.write(row))
                 count, failed = count + 1, failed + ("error" in row)
-        with replacing(side_file(output)) as temporary:
+        with replacing(side_file(target)) as temporary:
             temporary.write_text(json.dumps(facts[0], indent=1), encoding="utf-8")
+        publish(output)
         return count, failed
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
