@@ -146,6 +146,7 @@ def test_stopped_within_a_film_it_goes_on(undisturbed, mixed, checkpoint, tmp_pa
 
 
 @pytest.mark.parametrize("undisturbed", [".jsonl"], indirect=True)
+@pytest.mark.usefixtures("blank_main")
 def test_killed_within_a_film_it_goes_on(undisturbed, mixed, checkpoint, tmp_path):
     output = tmp_path / undisturbed.name
     argv = arguments(mixed, checkpoint, output)

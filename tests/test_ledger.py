@@ -129,6 +129,7 @@ def hold(path, held, end):
         end.wait()
 
 
+@pytest.mark.usefixtures("blank_main")
 def test_two_runs_into_one_output_are_refused_until_the_first_dies(tmp_path):
     path, context = tmp_path / "rows.jsonl", multiprocessing.get_context("spawn")
     held, end = context.Event(), context.Event()
