@@ -46,7 +46,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(blank_main):
+def server(blank_main):  # noqa: ARG001 (asked for, so that it is there)
     """Starts processes that have torch imported already, so that what is killed is a run and not an import."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["captioner.__main__"])
