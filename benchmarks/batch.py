@@ -3,7 +3,8 @@
 Writes JPEGs of 640 x 480 and of 4000 x 3000 pixels into a temporary folder, captions each kind as the command does,
 from files to rows, and prints photographs a second, what decoding, encoder and search would take by themselves, the
 ratio to the encoder alone at the same batch size, and the peak of memory. With --soak N it captions N small ones and
-prints the memory on the way, with the fastest search; the exit status is 1 if it has grown by more than 150 MB since the first thousand.
+prints the memory on the way, with the fastest search; the exit status is 1 if it has grown by more than 150 MB since
+the first thousand.
 """
 
 import argparse
