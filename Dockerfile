@@ -12,10 +12,10 @@ ENV PATH=/home/user/venv/bin:$PATH PYTHONUNBUFFERED=1
 ENV STREAMLIT_SERVER_ADDRESS=0.0.0.0 STREAMLIT_SERVER_PORT=8501 STREAMLIT_SERVER_HEADLESS=true
 
 COPY --chown=user requirements.txt .
-# Headers, compilers' helpers and the tests of packages are 200 MB that no page needs.
+# pi-heif reads what iPhones make. Headers, compilers' helpers and the tests of packages are 200 MB that no page needs.
 RUN python -m venv /home/user/venv \
     && pip install --no-cache-dir torch==2.13.0 torchvision==0.28.0 --index-url $TORCH_INDEX \
-    && pip install --no-cache-dir -r requirements.txt \
+    && pip install --no-cache-dir -r requirements.txt pi-heif==1.4.0 \
     && cd /home/user/venv/lib/python3.11/site-packages \
     && rm -rf torch/include pyarrow/include \
     && find torch/bin -type f ! -name torch_shm_manager -delete \

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from captioner import Captioner, open_photo
-from captioner.__main__ import find_photos
+from captioner.batch.sources import find_items
 
 SEARCHES: dict[str, dict[str, Any]] = {
     "beam 1": {"beam_size": 1},
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=10, help="the best of so many runs counts (%(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    files = list(find_photos(arguments.photos))
+    files = [item.path for item in find_items(arguments.photos)]
 
     start = time.perf_counter()
     captioner = Captioner.load(device="cpu")

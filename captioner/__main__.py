@@ -1,207 +1,190 @@
-"""python -m captioner: caption photographs and folders of them."""
+"""python -m captioner: caption photographs and folders of them. Reads the command line; the rest is in batch/."""
 
 import argparse
 import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from tqdm import tqdm
 
-from .captioner import Caption, Captioner
+from .batch import alt_command
+from .batch.options import add_model_options, search_settings
+from .batch.outputs import check_output
+from .batch.review import check_page, write_review
+from .batch.run import BatchConfig, run_batch, summary
+from .batch.shards import Shard, are_complete, merge, shard_of_process
+from .batch.sidecar import KINDS
+from .batch.sources import find_items, read_list
+from .batch.video import parse_interval
+from .captioner import Captioner
 from .config import SearchConfig
-from .errors import CaptionerError, PhotoError, SettingError
-from .overlay import attention_figure
-from .photo import SUFFIXES, open_photo
-from .rows import RowWriter
+from .errors import CaptionerError, CheckpointError, LockedError, OutputError, SettingError
+from .photo import SUFFIXES
 
-# One option each; of several captions only the best is written.
-SEARCH_SETTINGS = [setting for setting in fields(SearchConfig) if setting.name != "alternatives"]
+USAGE = """%(prog)s [PHOTO_OR_FOLDER ...] [options]
+       %(prog)s merge OUTPUT [--overwrite]
+       %(prog)s alt SITE_OR_FILE ... [options]"""
 
-DESCRIPTION = """Write a caption for each photograph.
+DESCRIPTION = """Write a caption for each photograph, and for each scene of a film.
 
-Folders are searched recursively for files ending in {suffixes}; a file named
-on the command line is always tried. Exit status: 0 if all were captioned, 1 if some could not be,
-2 for wrong usage."""
+Folders are searched with all that lies in them, and so are zip and tar archives that are named, without unpacking them;
+a file that is named is always tried. With --output, a run that was stopped, however, goes on with the same command, and
+what has a row is not captioned again.
+
+  python -m captioner photo.jpg
+  python -m captioner photos/ --output captions.jsonl
+  python -m captioner shard-*.tar holiday.zip --output captions.jsonl
+  python -m captioner film.mp4 photos/ --every 2s --output captions.jsonl
+  find photos/ -newer last -print0 | python -m captioner --files-from - -0 --output captions.csv
+  python -m captioner photos/ --output captions.jsonl --shard 3/16     the third of sixteen shares, on any machine
+  python -m captioner merge captions.jsonl                             puts the sixteen together
+  torchrun --nproc-per-node 4 -m captioner photos/ --output captions.jsonl
+  python -m captioner alt site/                                        text for images that have none: see alt --help"""
+
+EPILOG = """Exit status: 0 if every photograph has a caption, 1 if some could not be read, a file beside one not be
+written, or the disk is full, 2 for wrong usage, a model that cannot be used or an output that is not to be gone on
+with, 130 if it was interrupted. Under torchrun, photographs that cannot be read do not count."""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m captioner",
-        description=DESCRIPTION.format(suffixes=", ".join(SUFFIXES)),
+        description=DESCRIPTION,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=USAGE,
     )
-    parser.add_argument("photos", nargs="+", metavar="PHOTO_OR_FOLDER")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write rows to FILE, .jsonl or .csv")
-    parser.add_argument("--attention", type=Path, metavar="DIR", help="write a figure of the attention maps for each")
-    parser.add_argument("--batch-size", type=whole_number, default=8, help="photographs at a time (%(default)s)")
-    parser.add_argument("--checkpoint", help="model to use (default: the bundled one)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
-    parser.add_argument("--threads", type=whole_number, help="processor threads to use (default: torch's choice)")
-    search = parser.add_argument_group("search", SearchConfig.__doc__)
-    for setting in SEARCH_SETTINGS:
-        option = f"--{setting.name.replace('_', '-')}"
-        search.add_argument(option, type=type(setting.default), default=setting.default, help="(%(default)s)")
+    given = parser.add_argument_group("photographs")
+    given.add_argument("photos", nargs="*", metavar="PHOTO_OR_FOLDER", help=f"or archive; in it: {', '.join(SUFFIXES)}")
+    given.add_argument("--pattern", metavar="GLOB", help="in them, take files like this instead: '*.jpg', '2024/*'")
+    given.add_argument("--files-from", metavar="LIST", help="a file with a name on each line; - for standard input")
+    given.add_argument("-0", "--null", action="store_true", help="names in the list end with a zero byte")
+    add_film_options(parser.add_argument_group("films"))
+    add_output_options(parser.add_argument_group("output"))
+    add_model_options(parser)
     return parser
 
 
-def whole_number(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+def add_film_options(group: Any) -> None:
+    """How films are captioned."""
+    often = "caption a frame every 2s, 500ms, 1m …, also of films in folders; without it, of films that are named (2s)"
+    group.add_argument("--every", metavar="TIME", help=often)
+    tracks = "write the descriptions of film.mp4 to DIR/film.mp4.vtt, for players (beside --output)"
+    group.add_argument("--vtt", type=Path, metavar="DIR", help=tracks)
 
 
-def find_photos(names: list[str]) -> Iterator[Path]:
-    """Files as named, folders recursively in a stable order; each file once."""
-    seen = set()
-    for name in names:
-        path = Path(name)
-        for found in photos_below(path) if path.is_dir() else [path]:
-            if found not in seen:
-                seen.add(found)
-                yield found
+def add_output_options(group: Any) -> None:
+    """Where captions go."""
+    group.add_argument("--output", type=Path, metavar="FILE", help="write rows to FILE: .jsonl, .csv or .parquet")
+    afresh = "start afresh: throw away what is in FILE, and replace what is in photo.jpg.txt"
+    group.add_argument("--overwrite", action="store_true", help=afresh)
+    group.add_argument("--retry-errors", action="store_true", help="try again what could not be read before")
+    group.add_argument("--shard", metavar="K/N", help="caption the Kth of N shares, into a part of FILE; see `merge`")
+    beside = "write each caption beside its photograph, as photo.jpg.txt or as the description in photo.xmp"
+    group.add_argument("--sidecar", choices=KINDS, help=beside)
+    others = "keep as many other captions in each row, if the search has found them (0)"
+    group.add_argument("--alternatives", type=int, default=0, metavar="N", help=others)
+    page = "also make a page of all rows of --output, to check the captions by eye"
+    group.add_argument("--html", type=Path, metavar="PAGE", help=page)
+    group.add_argument("--attention", type=Path, metavar="DIR", help="write a figure of the attention maps for each")
 
 
-def photos_below(folder: Path) -> Iterator[Path]:
-    """The photographs in a folder, sorted by name, then those of the folders in it.
-
-    A folder that may not be listed is given itself, so that it becomes a row that says so.
-    """
-    unreadable: list[OSError] = []
-    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
-        folders.sort()
-        for file in sorted(files):
-            if file.lower().endswith(SUFFIXES):
-                yield Path(parent, file)
-    yield from (Path(error.filename) for error in unreadable)
-
-
-def caption_files(captioner: Captioner, files: list[Path], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One row for each file, in order: its caption, or what is wrong with it."""
-    settings = search_settings(arguments)
-    figures = FigureFolder(arguments.attention, arguments.photos) if arguments.attention else None
-    for first in range(0, len(files), arguments.batch_size):
-        batch = files[first : first + arguments.batch_size]
-        photos, errors = {}, {}
-        for file in batch:
-            try:
-                photos[file] = open_photo(file)
-            except PhotoError as error:
-                errors[file] = str(error)
-        captions = dict(zip(photos, captioner.caption_batch(list(photos.values()), **settings), strict=True))
-        for file in batch:
-            if file in errors:
-                yield {"file": str(file), "error": errors[file]}
-                continue
-            if figures:
-                figures.save(photos[file], captions[file], file)
-            yield {"file": str(file)} | captions[file].to_dict()
-
-
-def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings of the search among the arguments."""
-    return {setting.name: getattr(arguments, setting.name) for setting in SEARCH_SETTINGS} | {"alternatives": 0}
-
-
-class FigureFolder:
-    """Writes attention figures under a folder, in the subfolders that their photographs came from."""
-
-    def __init__(self, folder: Path, names: list[str]):
-        self._folder = folder
-        self._roots = [Path(name) for name in names if Path(name).is_dir()]
-        self._used: set[Path] = set()
-
-    def save(self, photo: Image.Image, caption: Caption, file: Path) -> None:
-        """Write one figure; photographs of the same name get numbers."""
-        roots = [root for root in self._roots if file.is_relative_to(root)]
-        relative = file.relative_to(roots[0]) if roots else Path(file.name)
-        target, number = self._folder / f"{relative}.png", 1  # photo.jpg and photo.png may both exist
-        while target in self._used:
-            number += 1
-            target = self._folder / f"{relative}-{number}.png"
-        self._used.add(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        attention_figure(photo, caption).save(target)
-
-
-@contextlib.contextmanager
-def open_writer(output: Path | None) -> Iterator[RowWriter]:
-    """A writer to a file, or to standard output without one."""
-    if output is None:
-        yield RowWriter(sys.stdout, "")
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        # Names that are no valid text (possible on Linux) must not stop the run; \udc80 is how JSON writes their bytes.
-        file = output.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-    except OSError as error:
-        raise SettingError(f"--output {output} cannot be written: {error.strerror}") from error
-    with file:
-        yield RowWriter(file, output.suffix.lower())
+def make_merge_parser() -> argparse.ArgumentParser:
+    """The command line of `merge`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m captioner merge",
+        description="Put the parts that --shard has written together, in the order of the photographs.",
+        epilog="The parts stay: with them the same commands go on when there are more photographs.",
+    )
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="what --output was")
+    parser.add_argument("--overwrite", action="store_true", help="take the place of a file that has other rows")
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Caption everything; returns the number of photographs that could not be."""
+    """Caption everything; returns the exit status."""
+    own, shard = shard_of_process(), Shard.parse(arguments.shard) if arguments.shard else None
+    if own and shard:
+        raise SettingError("--shard and torchrun both share photographs out. Use one of them.")
+    if (own or shard) and not arguments.output:
+        raise SettingError("Photographs that are shared out need --output.")
+    config = BatchConfig(
+        output=arguments.output, overwrite=arguments.overwrite, retry_errors=arguments.retry_errors,
+        shard=own or shard, figures=arguments.attention, sidecar=arguments.sidecar, tracks=arguments.vtt,
+        batch_size=arguments.batch_size,
+        search=SearchConfig.of(search_settings(arguments) | {"alternatives": arguments.alternatives}),
+    )  # fmt: skip
+    if arguments.output:
+        check_output(arguments.output)
+    if arguments.html:
+        check_page(arguments.html)
+    listed = read_list(arguments.files_from, arguments.null) if arguments.files_from else ()
+    every = parse_interval(arguments.every) if arguments.every is not None else None
+    items = list(find_items(arguments.photos, listed, arguments.pattern, every))
+    outcome = run_batch(load(arguments), items, config)
+    print(summary(outcome, config), file=sys.stderr)
+    if outcome.interrupted:
+        return 130
+    has_output = not own
+    if own and are_complete(arguments.output):  # the last to finish puts all together
+        with contextlib.suppress(LockedError):
+            merge(arguments.output, arguments.overwrite)
+            has_output = True
+    if arguments.html and has_output:
+        write_review(arguments.html, arguments.output, items)
+    if own:
+        return 0  # torchrun would take anything else for a crash, and end the other processes
+    return 1 if outcome.failed or outcome.without_sidecar or not outcome.photographs else 0
+
+
+def load(arguments: argparse.Namespace) -> Captioner:
+    """The model, on the device that is meant."""
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    files = list(find_photos(arguments.photos))
-    captioner = Captioner.load(arguments.checkpoint, arguments.device)
-    failed = 0
-    with (
-        open_writer(arguments.output) as writer,
-        tqdm(total=len(files), desc="captioning", unit="photo", file=sys.stderr) as bar,
-    ):
-        for row in caption_files(captioner, files, arguments):
-            if "error" in row:
-                failed += 1
-                bar.write(f"error: {row['error']}", file=sys.stderr)
-            with bar.external_write_mode(file=sys.stdout):  # the bar makes room for lines on a terminal
-                writer.write(row)
-            bar.update()
-    summary = f"{len(files) - failed} of {len(files)} photographs captioned"
-    print(f"{summary}, {failed} could not be." if failed else f"{summary}.", file=sys.stderr)
-    if not files:
-        print(f"No file ending in {', '.join(SUFFIXES)} was found.", file=sys.stderr)
-    return failed or int(not files)
+    device = arguments.device
+    if device in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    return Captioner.load(arguments.checkpoint, device)
+
+
+def run_merge(arguments: argparse.Namespace) -> int:
+    """Put parts together; returns the exit status."""
+    check_output(arguments.output)
+    rows, failed = merge(arguments.output, arguments.overwrite)
+    print(f"{arguments.output} has {rows} rows, {failed} of them errors.", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns the exit status."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    if arguments.output and arguments.output.suffix.lower() not in (".jsonl", ".csv"):
-        parser.error(f"--output must end in .jsonl or .csv, not {arguments.output.name!r}")
-    if "" in arguments.photos:
-        parser.error("a photograph's name is empty")
-    try:
-        SearchConfig.of(search_settings(arguments))
-    except SettingError as error:
-        parser.error(str(error))
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["alt"]:
+        return alt_command.main(argv[1:])
+    merging = argv[:1] == ["merge"]
+    parser = make_merge_parser() if merging else make_parser()
+    arguments = parser.parse_args(argv[1:] if merging else argv)
+    if not merging:
+        check_usage(parser, arguments)
     warnings.filterwarnings("ignore", module="PIL")  # odd metadata is no news to a user
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="surrogateescape")
     try:
-        return 1 if run(arguments) else 0
+        return run_merge(arguments) if merging else run(arguments)
     except SettingError as error:
         parser.error(str(error))
-    except CaptionerError as error:
+    except (CheckpointError, OutputError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except CaptionerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # The reader has gone; what is still buffered must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except torch.OutOfMemoryError:
-        print("error: the device's memory is full. Try a smaller --batch-size, or --device cpu.", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"error: {error}. The captions written so far are kept.", file=sys.stderr)
@@ -209,6 +192,25 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped; the captions written so far are kept.", file=sys.stderr)
         return 130
+    except torch.OutOfMemoryError:
+        print("error: the device's memory is full. Try a smaller --batch-size, or --device cpu.", file=sys.stderr)
+        return 1
+
+
+def check_usage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a message about arguments that make no sense."""
+    if not arguments.photos and not arguments.files_from:
+        parser.error("the following arguments are required: PHOTO_OR_FOLDER, or --files-from")
+    if "" in arguments.photos:
+        parser.error("a photograph's name is empty")
+    if not arguments.output:
+        for name in ("overwrite", "retry_errors", "shard", "alternatives", "html"):
+            if getattr(arguments, name) and not (name == "overwrite" and arguments.sidecar):
+                parser.error(f"--{name.replace('_', '-')} needs --output")
+    if arguments.html and arguments.shard:
+        parser.error("--html shows all shares: give it without --shard, once they are merged")
+    if arguments.overwrite and arguments.retry_errors:
+        parser.error("--overwrite starts afresh, so there is nothing for --retry-errors to try again")
 
 
 if __name__ == "__main__":

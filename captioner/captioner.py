@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .checkpoint import Checkpoint, load_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint, model_tensors
 from .config import SearchConfig
 from .errors import SettingError
 from .model import CaptionModel
@@ -74,6 +74,7 @@ class Captioner:
         self.config = model.config
         self.origin = checkpoint.origin if checkpoint else {}
         self.scores = checkpoint.scores if checkpoint else {}
+        self._identity = ""
         self._special = special_ids(vocabulary)
         repeatable = model.config.repeatable
         self._repeatable = frozenset(vocabulary.encode(repeatable)) if repeatable else frozenset()
@@ -88,6 +89,13 @@ class Captioner:
         """
         checkpoint = load_checkpoint(path or BUNDLED)
         return cls(checkpoint.build(), checkpoint.vocabulary, device, checkpoint)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of all that captions depend on, but for settings: weights as they are used, sizes and vocabulary."""
+        if not self._identity:
+            self._identity = Checkpoint(self.config, self.vocabulary, model_tensors(self.model)).identity()
+        return self._identity
 
     def caption(self, photo: PhotoSource, **settings: Any) -> Caption:
         """Caption one photograph: a path, bytes, a binary file object or a PIL image.
@@ -107,7 +115,6 @@ class Captioner:
             return []
         return self.decode(self.encode(photos), **settings)
 
-    @torch.inference_mode()
     def encode(self, photos: Sequence[PhotoSource]) -> Tensor:
         """The expensive part, once: photographs to a grid of features, float32 (B, C, H, W).
 
@@ -118,9 +125,20 @@ class Captioner:
             raise SettingError("encode and caption_batch take a list of photographs; for one, use caption.")
         if not photos:
             raise SettingError("encode was given an empty list of photographs.")
-        size = self.config.encoder.image_size
-        pixels = [photo_to_tensor(open_photo(photo), size) for photo in photos]
-        return self.model.encoder(torch.stack(pixels).to(self.device)).float()
+        return self.encode_pixels(torch.stack([self.prepare(open_photo(photo)) for photo in photos]))
+
+    def prepare(self, photo: Image.Image) -> Tensor:
+        """A photograph from `open_photo` as the encoder sees it: uint8 (3, S, S), S being the model's image size."""
+        return photo_to_tensor(photo, self.config.encoder.image_size)
+
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """As `encode`, of photographs that `prepare` has made ready elsewhere, in other threads for instance.
+
+        Args:
+            pixels: uint8 (B, 3, S, S).
+        """
+        return self.model.encoder(pixels.to(self.device)).float()
 
     def decode(self, grid: Tensor, **settings: Any) -> list[Caption]:
         """The cheap part, as often as settings change: a grid (B, C, H, W) to a caption for each photograph.

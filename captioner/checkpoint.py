@@ -6,7 +6,6 @@ Nothing in it is executed when it is loaded; the header is JSON text.
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from .config import CaptionerConfig
 from .errors import CheckpointError, SettingError
+from .files import replacing
 from .model import CaptionModel
 from .vocabulary import Vocabulary
 
@@ -41,6 +41,12 @@ class Checkpoint:
     scores: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     progress_tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def identity(self) -> str:
+        """SHA-256 of all that its captions depend on: weights, configuration and vocabulary."""
+        sha = hashlib.sha256(digest(self.tensors).encode())
+        sha.update(json.dumps([self.config.to_dict(), list(self.vocabulary.words)]).encode())
+        return sha.hexdigest()
 
     def build(self) -> CaptionModel:
         """The model, float32, on the CPU, in evaluation mode.
@@ -132,22 +138,12 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "scores": json.dumps(checkpoint.scores),
         "progress": json.dumps(checkpoint.progress),
     }
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
-        save_file(tensors, temporary, header)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, header)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"The checkpoint {path} cannot be written: {error}.") from error
-    finally:
-        if temporary:
-            temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
 
 
 def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
@@ -175,12 +171,13 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     if header.get("digest") != digest(tensors):
         raise CheckpointError(f"{path} is damaged: its tensors are not those that were written. {HINT}")
     try:
+        notes = {name: json.loads(header[name]) for name in ("origin", "scores", "progress")}
+        if not all(isinstance(value, dict) for value in notes.values()):
+            raise ValueError("origin, scores and progress must hold names and values")
         return Checkpoint(
             config=CaptionerConfig.from_dict(json.loads(header["config"])),
             vocabulary=Vocabulary(json.loads(header["vocabulary"])),
-            origin=json.loads(header["origin"]),
-            scores=json.loads(header["scores"]),
-            progress=json.loads(header["progress"]),
+            **notes,
             tensors=with_prefix(tensors, "model."),
             progress_tensors=with_prefix(tensors, "progress."),
         )

@@ -134,7 +134,7 @@ class CaptionerConfig:
             matcher = MatcherConfig(**values["matcher"]) if values.get("matcher") else None
             repeatable = tuple(values.get("repeatable", ()))
             return cls(encoder, decoder, values.get("typical", False), matcher, repeatable)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:  # the last from a number beyond floats
             raise SettingError(f"The configuration cannot be read: {error}.") from error
 
 

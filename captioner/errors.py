@@ -19,3 +19,19 @@ class SettingError(CaptionerError):
 
 class DataError(CaptionerError):
     """A data set of captions is unreadable, incomplete, or empty."""
+
+
+class OutputError(CaptionerError):
+    """Rows, or files beside them, cannot be written, or what is there is not to be gone on with."""
+
+
+class DiskError(CaptionerError):
+    """The disk is full or gone in the middle of a run, whose rows so far are kept."""
+
+
+class LockedError(OutputError):
+    """Another process is writing the same output."""
+
+
+class DocumentError(CaptionerError):
+    """A document whose images want alternative text cannot be read, decoded, or written."""

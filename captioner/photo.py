@@ -15,18 +15,21 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import PhotoError
+from .heic import coded_sizes, heic_to_tiff, is_heic
+from .imports import import_pi_heif
+from .pixels import scale_while_decoding, to_rgb
 
 PhotoSource = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image
 
-# No EPS or PDF: Pillow would hand those to Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+# Which Pillow reads. No EPS or PDF: it would hand those to Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".heic", ".heif", ".avif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 # Just below the size at which Pillow itself starts to warn; 89 million pixels are 267 MB as RGB.
 MAXIMUM_PIXELS = 89_000_000
 MAXIMUM_BYTES = 500_000_000
-# More would not be seen: the model's square is smaller, and so is the page.
-LONGEST_SIDE = 1024
+# Of these one at a time is decoded where several could be: 16 million pixels may take 200 MB.
+LARGE_PIXELS = 16_000_000
 
 # EXIF orientation -> what makes it upright.
 TURNS = {
@@ -39,7 +42,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 AS_BINARY = "Please open it in binary mode ('rb')."
-SUPPORTED = "Supported are JPEG, PNG, WebP, GIF, BMP and TIFF."
+SUPPORTED = "Supported are JPEG, PNG, HEIC, AVIF, WebP, GIF, BMP and TIFF."
 
 
 def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
@@ -50,16 +53,16 @@ def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
         name: what an error message calls it; by default the path or file name.
 
     Returns:
-        A PIL image of mode RGB: the first frame, upright by its EXIF orientation, transparency laid on
-        white, its longest side at most 1024 pixels, free of metadata.
+        A PIL image of mode RGB: the first frame, upright by its EXIF orientation, its colours in sRGB,
+        transparency laid on white, its longest side at most 1024 pixels, free of metadata.
 
     Raises:
         PhotoError: if there is no such file, or it is empty, damaged, truncated, too large, or no image
-            of a supported format. The message is fit for a user.
+            of a supported format, or HEIC while pi-heif is not installed. The message is fit for a user.
     """
     name = name or describe(source)
     if isinstance(source, Image.Image):
-        check_size(source, name)
+        check_size(source.size, name)
         try:
             return normalise(source.copy(), name)
         except (OSError, ValueError) as error:  # copying decodes; a closed image cannot be copied
@@ -67,8 +70,11 @@ def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
     data = read_bytes(source, name)
     if not data:
         raise PhotoError(f"{name} is empty (0 bytes). Please choose another file.")
+    if is_heic(data):
+        check_heic(data, name)
+        data = heic_to_tiff(data, name)
     with begin(io.BytesIO(data), name) as image:
-        check_size(image, name)
+        check_size(image.size, name)
         return normalise(image, name)
 
 
@@ -81,12 +87,32 @@ def check_start(path: Path) -> None:
     name = describe(path)
     try:
         check_regular(path.stat(), name)
-        with path.open("rb") as file, begin(file, name) as image:
-            check_size(image, name)
+        with path.open("rb") as file:
+            start = file.read(4096)
+            file.seek(0)
+            if is_heic(start):
+                check_heic(file.read(), name)
+                return
+            with begin(file, name) as image:
+                check_size(image.size, name)
     except FileNotFoundError as error:
         raise PhotoError(f"{name} does not exist. Please check the path.") from error
     except OSError as error:
         raise PhotoError(f"{name} cannot be read: {error.strerror or error}.") from error
+
+
+def is_large(source: bytes | str | os.PathLike) -> bool:
+    """Whether decoding a photograph may take hundreds of megabytes, by its header; not where that cannot be read."""
+    try:
+        if not isinstance(source, bytes):
+            check_regular(Path(source).stat(), "")
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
+            begin(file, "") as image,
+        ):
+            return image.width * image.height > LARGE_PIXELS
+    except (PhotoError, OSError):
+        return False
 
 
 def begin(file: BinaryIO, name: str) -> Image.Image:
@@ -99,6 +125,13 @@ def begin(file: BinaryIO, name: str) -> Image.Image:
         raise PhotoError(f"{name} is not a photograph that can be read. {SUPPORTED}") from error
     except Exception as error:  # decoders raise many types on damaged headers
         raise PhotoError(f"{name} is damaged: {error}. {SUPPORTED}") from error
+
+
+def check_heic(data: bytes, name: str) -> None:
+    """Refuse, before decoding, a HEIC that is too large or that nothing here can decode."""
+    import_pi_heif(name)
+    for size in coded_sizes(data):
+        check_size(size, name)
 
 
 def describe(source: PhotoSource) -> str:
@@ -114,6 +147,7 @@ def describe(source: PhotoSource) -> str:
 def read_bytes(source: PhotoSource, name: str) -> bytes:
     """All bytes of a path, a bytes object or a binary file object."""
     if isinstance(source, bytes | bytearray):
+        check_bytes(len(source), name)
         return bytes(source)
     try:
         if isinstance(source, str | os.PathLike):
@@ -124,7 +158,7 @@ def read_bytes(source: PhotoSource, name: str) -> bytes:
             )
         if getattr(source, "seekable", lambda: False)():
             source.seek(0)
-        data = source.read()
+        return read_all(source, name)
     except FileNotFoundError as error:
         raise PhotoError(f"{name} does not exist. Please check the path.") from error
     except UnicodeDecodeError as error:
@@ -132,9 +166,18 @@ def read_bytes(source: PhotoSource, name: str) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{name} cannot be read: {reason}.") from error
-    if not isinstance(data, bytes):
-        raise PhotoError(f"{name} was opened as text. {AS_BINARY}")
-    return data
+
+
+def read_all(file: BinaryIO, name: str) -> bytes:
+    """All bytes of a file object, which may have no end, and may give them in small pieces, as a pipe does."""
+    pieces, size = [], 0
+    while piece := file.read(MAXIMUM_BYTES + 1 - size):
+        if not isinstance(piece, bytes):
+            raise PhotoError(f"{name} was opened as text. {AS_BINARY}")
+        pieces.append(piece)
+        size += len(piece)
+        check_bytes(size, name)
+    return b"".join(pieces)
 
 
 def read_file(path: Path, name: str) -> bytes:
@@ -149,29 +192,34 @@ def check_regular(status: os.stat_result, name: str) -> None:
         raise PhotoError(f"{name} is a folder, not a photograph. If it holds some, check that it may be listed.")
     if not stat.S_ISREG(status.st_mode):
         raise PhotoError(f"{name} is no regular file. Please choose a photograph.")
-    if status.st_size > MAXIMUM_BYTES:
+    check_bytes(status.st_size, name)
+
+
+def check_bytes(size: int, name: str) -> None:
+    """Refuse files too large to hold in memory."""
+    if size > MAXIMUM_BYTES:
         raise PhotoError(
-            f"{name} is too large: {status.st_size / 1e6:.0f} MB, and the limit is {MAXIMUM_BYTES // 10**6} MB."
+            f"{name} is too large: {size / 1e6:.0f} MB, and the limit is {MAXIMUM_BYTES // 10**6} MB. Please scale "
+            "it down first."
         )
 
 
-def check_size(image: Image.Image, name: str) -> None:
+def check_size(size: tuple[int, int], name: str) -> None:
     """Refuse, before decoding, more pixels than memory should be spent on."""
-    pixels = image.width * image.height
-    if pixels > MAXIMUM_PIXELS:
+    width, height = size
+    if width * height > MAXIMUM_PIXELS:
         raise PhotoError(
-            f"{name} is too large: {image.width} x {image.height} pixels, and the limit is "
+            f"{name} is too large: {width} x {height} pixels, and the limit is "
             f"{MAXIMUM_PIXELS // 1_000_000} million. Please scale it down first."
         )
-    if pixels == 0:
-        raise PhotoError(f"{name} has no pixels ({image.width} x {image.height}). Please choose another file.")
+    if width * height == 0:
+        raise PhotoError(f"{name} has no pixels ({width} x {height}). Please choose another file.")
 
 
 def normalise(image: Image.Image, name: str) -> Image.Image:
-    """First frame, upright, RGB, at most LONGEST_SIDE pixels long, and nothing but pixels."""
+    """First frame, upright, RGB, of bounded size, and nothing but pixels."""
     try:
-        # Lets the JPEG decoder itself scale down by 2, 4 or 8 while it decodes.
-        image.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
+        scale_while_decoding(image)
         image.load()
         turn = TURNS.get(orientation(image))
         image = to_rgb(image)
@@ -187,35 +235,6 @@ def orientation(image: Image.Image) -> int:
         return image.getexif().get(0x0112, 1)
     except Exception:  # a broken EXIF block must not cost a good photograph
         return 1
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB, at most LONGEST_SIDE long, from any mode: grey, palette, CMYK, alpha (laid on white), 16 and 32 bit.
-
-    Large images are scaled down before they are composed, so that memory stays near their own size.
-    """
-    if image.mode.startswith("I") or image.mode == "F":
-        step = max(1, max(image.size) // (2 * LONGEST_SIDE))
-        image = Image.fromarray(to_8_bit(numpy.asarray(image)[::step, ::step], image.mode))
-    transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    image = image.convert("RGBA" if transparent else "RGB")
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    if not transparent:
-        return image
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-
-
-def to_8_bit(values: numpy.ndarray, mode: str) -> numpy.ndarray:
-    """Grey values of 16 or more bits as uint8; ranges other than 8 and 16 bit are stretched to fit."""
-    values = numpy.nan_to_num(values.astype(numpy.float32), posinf=0, neginf=0)
-    low, high = values.min(), values.max()
-    if mode.startswith("I;16") or (low >= 0 and 255 < high <= 65535):
-        values = values / 257
-    elif low < 0 or high > 65535:
-        values = (values - low) * (255 / max(high - low, 1e-12))
-    elif mode == "F" and high <= 1:
-        values = values * 255
-    return values.round().clip(0, 255).astype(numpy.uint8)
 
 
 def photo_to_tensor(photo: Image.Image, image_size: int) -> Tensor:

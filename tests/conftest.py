@@ -1,5 +1,8 @@
 """Fixtures shared by the tests."""
 
+import sys
+import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,3 +43,14 @@ def pictures(tmp_path: Path) -> list[Path]:
         paths.append(folder / f"{number}_{colour}_{shape}.png")
         draw(colour, shape, (96 + 16 * number, 96)).save(paths[-1])
     return paths
+
+
+@pytest.fixture(scope="module")
+def blank_main() -> Iterator[None]:
+    """Lets processes that a test starts import nothing but what they need.
+
+    They would run anew whatever was run as the main module, and Streamlit's tests leave the page there.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+        yield

@@ -1,5 +1,6 @@
 """Drawn pictures and small models, made for the tests."""
 
+import io
 import random
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from captioner import Captioner
+from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
 from captioner.config import CaptionerConfig, DecoderConfig, EncoderConfig
 from captioner.model import CaptionModel
 from captioner.vocabulary import SPECIAL_WORDS, Vocabulary
@@ -33,6 +35,13 @@ def draw(colour: str, shape: str, size: tuple[int, int] = (96, 96), seed: int = 
     return image
 
 
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """An image as the bytes of a file of this kind."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
 def drawn_data(folder: Path, copies: int, start: int = 0) -> dict:
     """Draw every colour and shape several times into a folder; returns COCO captions for them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,6 +64,13 @@ def tiny_model(cell: str = "lstm", attention: str = "additive", seed: int = 0, *
     encoder = EncoderConfig("squeezenet1_1", image_size=64)
     settings = {"grid_channels": 512, "width": 24, "embedding_width": 16, "attention_width": 12} | decoder
     return CaptionModel(CaptionerConfig(encoder, DecoderConfig(cell, attention, **settings)), len(WORDS)).eval()
+
+
+def save_tiny(folder: Path) -> str:
+    """A checkpoint of `tiny_model`; returns its path."""
+    path, model = folder / "tiny.safetensors", tiny_model()
+    save_checkpoint(Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model)), path)
+    return str(path)
 
 
 def tiny_captioner(**settings: object) -> Captioner:

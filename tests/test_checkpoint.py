@@ -98,6 +98,9 @@ def rewrite(path, change):
         ({"vocabulary": json.dumps([*WORDS[:-1], 5])}, "non-empty words"),
         ({"config": json.dumps({"encoder": {"name": 5}, "decoder": {}})}, "must be texts"),
         ({"config": json.dumps({"encoder": {"mean": [math.nan] * 3}, "decoder": {}})}, "mean must be numbers"),
+        ({"config": json.dumps({"encoder": {"mean": [10**400] * 3}, "decoder": {}})}, "configuration cannot be read"),
+        ({"origin": "7"}, "header of .* is damaged: origin, scores and progress"),
+        ({"scores": "[]"}, "header of .* is damaged: origin, scores and progress"),
         (
             {"config": json.dumps({"encoder": {"name": "squeezenet1_1"}, "decoder": {}})},
             "512 channels, its decoder wants",

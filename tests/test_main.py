@@ -11,18 +11,15 @@ import pytest
 from PIL import Image
 
 from captioner.__main__ import main
-from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
-from captioner.vocabulary import Vocabulary
+from captioner.batch.ledger import read_rows
+from captioner.rows import FORMATS
 
-from .drawing import WORDS, draw, tiny_model
+from .drawing import draw, save_tiny
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    model = tiny_model()
-    save_checkpoint(Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model)), path)
-    return str(path)
+    return save_tiny(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
@@ -69,6 +66,20 @@ def test_csv(folder, checkpoint, tmp_path):
     assert json.loads(rows[0]["words"])
     assert rows[2]["error"]
     assert not rows[2]["caption"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_alternatives_are_captions_too(suffix, folder, checkpoint, tmp_path, capsys):
+    output = tmp_path / f"captions{suffix}"
+    argv = [str(folder / "b.png"), "--checkpoint", checkpoint, "--output", str(output)]
+    assert main([*argv, "--alternatives", "3"]) == 0
+    ((row, _),) = read_rows(output, FORMATS[suffix]())
+    assert len(row["alternatives"]) == 3
+    for other in row["alternatives"]:
+        assert set(other) == {"caption", "score", "words", "log_probs"}
+        assert other["caption"] != row["caption"]
+    assert main([*argv, "--alternatives", "4"]) == 2
+    assert "alternatives was 3, and now is 4" in capsys.readouterr().err
 
 
 def test_names_that_are_no_text_stop_nothing(checkpoint, tmp_path):
@@ -128,15 +139,24 @@ def test_batches_change_nothing(folder, checkpoint, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "required: PHOTO_OR_FOLDER"),
-        (["x.jpg", "--output", "captions.xml"], "--output must end in .jsonl or .csv"),
+        ([], "required: PHOTO_OR_FOLDER, or --files-from"),
+        (["x.jpg", "--output", "captions.xml"], "--output must end in .jsonl, .csv or .parquet"),
         (["x.jpg", "--beam-size", "0"], "beam_size must be"),
         (["x.jpg", "--batch-size", "0"], "0 is not 1 or more"),
-        (["x.jpg", "--threads", "-2"], "-2 is not 1 or more"),
+        (["x.jpg", "--threads=-2"], "-2 is not 1 or more"),
         (["x.jpg", "--method", "magic"], "Unknown method 'magic'"),
         (["x.jpg", "--device", "quantum"], "'quantum' cannot be used"),
         ([""], "name is empty"),
-        (["x.jpg", "--output", "/dev/null/captions.csv"], "cannot be written"),
+        (["x.jpg", "--overwrite"], "--overwrite needs --output"),
+        (["x.jpg", "--alternatives", "2"], "--alternatives needs --output"),
+        (["x.jpg", "--html", "page.html"], "--html needs --output"),
+        (["x.jpg", "--html", "page.txt", "--output", "rows.csv"], "--html must end in .html"),
+        (["x.jpg", "--html", "p.html", "--output", "rows.csv", "--shard", "1/2"], "without --shard"),
+        (["x.jpg", "--alternatives", "51", "--output", "rows.csv"], "alternatives must be a whole number from 0"),
+        (["x.jpg", "--shard", "4/3", "--output", "rows.csv"], "--shard 4/3 is no share"),
+        (["x.jpg", "--overwrite", "--retry-errors", "--output", "rows.csv"], "starts afresh"),
+        (["--files-from", "missing.txt"], "--files-from missing.txt cannot be read"),
+        (["merge", "captions.xml"], "--output must end in .jsonl, .csv or .parquet"),
         (["x.jpg", "--magic"], "unrecognized arguments"),
     ],
 )

@@ -21,10 +21,11 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from captioner import Caption, PhotoError
-from captioner.page.downloads import alt_html, alt_markdown, caption_json, figure_png, rows_file, walk_gif
+from captioner.page.downloads import alt_html, alt_markdown, caption_json, figure_png, walk_gif
 from captioner.page.engine import CAPTIONS, GRIDS, BusyError, Engine, Look
 from captioner.page.host import bound_uploads, keep_to_itself, refused_uploads
 from captioner.page.viewer import displayed_words
+from captioner.rows import rows_file
 
 from .drawing import draw
 
@@ -198,7 +199,7 @@ def test_the_walk_shows_the_photograph_and_each_word(caption, look):
 def test_rows_of_the_gallery(caption):
     rows = [{"file": "a.jpg"} | caption.to_dict(), {"file": "b.jpg", "error": "b.jpg is empty."}]
     assert [json.loads(line) for line in rows_file(rows, ".jsonl").splitlines()] == rows
-    read = list(csv.DictReader(io.StringIO(rows_file(rows, ".csv"))))
+    read = list(csv.DictReader(io.StringIO(rows_file(rows, ".csv").decode(), newline="")))
     assert [row["file"] for row in read] == ["a.jpg", "b.jpg"]
     assert read[1]["error"] == "b.jpg is empty."
     assert json.loads(read[0]["words"]) == ["a", "dog", "x"]

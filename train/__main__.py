@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from captioner import Captioner, SearchConfig
-from captioner.__main__ import whole_number
+from captioner.batch.options import whole_number
 from captioner.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from captioner.errors import CaptionerError, DataError, SettingError
 

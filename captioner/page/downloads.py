@@ -10,7 +10,6 @@ from pathlib import Path
 import streamlit as st
 
 from captioner import Caption, attention_figure, attention_walk, save_walk
-from captioner.rows import RowWriter
 
 from .engine import Look
 
@@ -65,13 +64,4 @@ def walk_gif(look: Look, caption: Caption) -> bytes:
     """The maps one after the other, as an animation."""
     file = io.BytesIO()
     save_walk(attention_walk(look.photo, caption), file)
-    return file.getvalue()
-
-
-def rows_file(rows: list[dict], kind: str) -> str:
-    """Rows as `RowWriter` writes them, ".csv" or ".jsonl"."""
-    file = io.StringIO(newline="")
-    writer = RowWriter(file, kind)
-    for row in rows:
-        writer.write(row)
     return file.getvalue()

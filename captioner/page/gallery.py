@@ -3,8 +3,9 @@
 import streamlit as st
 
 from captioner import Caption
+from captioner.rows import rows_file
 
-from .downloads import download_button, rows_file
+from .downloads import download_button
 from .engine import Engine, Look
 from .result import is_unsure
 from .waiting import waiting

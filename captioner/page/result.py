@@ -1,10 +1,9 @@
 """One photograph's result: the caption and where the model looked, other captions, settings, and ways to use it."""
 
-import math
-
 import streamlit as st
 
 from captioner import Caption
+from captioner.certainty import UNSURE, percent
 
 from .downloads import offer_downloads
 from .engine import Engine, Look
@@ -12,10 +11,6 @@ from .faults import faults_told
 from .settings import choose_settings
 from .viewer import show_viewer
 from .waiting import waiting
-
-# Below this mean word probability lie 12 % of the validation photographs; their captions have CIDEr-D 42, those of
-# the likelier half 85.
-UNSURE = math.log(0.51)
 
 
 @st.fragment
@@ -65,10 +60,3 @@ def is_unsure(caption: Caption) -> bool:
 def word_mean(caption: Caption) -> float:
     """Mean natural log-probability of a caption's words and its end."""
     return caption.log_prob / (len(caption.words) + 1)
-
-
-def percent(log_prob: float) -> str:
-    """A natural log-probability as a percentage with two significant digits, however small."""
-    value = 100 * math.exp(log_prob)
-    decimals = 0 if value >= 10 else 1 - math.floor(math.log10(max(value, 1e-12)))
-    return f"{value:.{decimals}f} %"

@@ -4,9 +4,7 @@ Photographs and maps are inside the file, so that it can be moved; hovering over
 the tab key, shows the map it was written with.
 """
 
-import base64
 import html
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy
 from PIL import Image
 
 from captioner import Caption
+from captioner.batch.review import data_address
 from captioner.errors import PhotoError
 from captioner.photo import open_photo
 
@@ -108,10 +107,3 @@ def glow(attention: numpy.ndarray) -> Image.Image:
     colours = numpy.broadcast_to(numpy.array((255, 213, 79), dtype=numpy.uint8), (*attention.shape, 3))
     opacity = (200 * strength).astype(numpy.uint8)[..., None]
     return Image.fromarray(numpy.concatenate([colours, opacity], -1))
-
-
-def data_address(image: Image.Image, kind: str) -> str:
-    """An image as an address that holds it."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

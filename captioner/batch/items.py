@@ -1,0 +1,35 @@
+"""A photograph of a run, wherever it lies."""
+
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from ..photo import SUFFIXES, PhotoSource
+
+
+@dataclass(frozen=True)
+class Item:
+    """A photograph to be captioned.
+
+    `name`: what its row calls it. `relative`: where it was found, below the folder that was named, for files that are
+    to lie in the same order elsewhere. `path`: where it is, if it is a file of its own.
+    """
+
+    name: str
+    relative: Path
+    path: Path | None
+
+    def read(self) -> PhotoSource:
+        """What `open_photo` is to open; called in other threads, which may take its time.
+
+        Raises:
+            PhotoError: if it cannot be read.
+        """
+        return self.path
+
+
+def matches(path: PurePath, pattern: str | None) -> bool:
+    """Whether a file below a folder, or in an archive, is to be taken."""
+    if pattern is None:
+        return path.name.lower().endswith(SUFFIXES)
+    return fnmatch.fnmatchcase(path.as_posix() if "/" in pattern else path.name, pattern)

@@ -1,0 +1,144 @@
+"""Sharing photographs out among processes and machines, and putting their rows together again.
+
+Each part file is JSON lines, whatever the output is, and its rows know the photograph's place among all.
+"""
+
+import glob
+import hashlib
+import heapq
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OutputError, SettingError
+from ..files import replacing
+from ..rows import JsonLines, Row
+from .ledger import check_settings, read_facts, read_rows, side_file, take_lock
+from .outputs import publish, row_format, rows_path
+
+PLACE = "place"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` shares, with a number from 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """From "3/16".
+
+        Raises:
+            SettingError: if it is none.
+        """
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise SettingError(f"--shard {text} is no share. Write 3/16 for the third of sixteen.")
+        return cls(int(match[1]), int(match[2]))
+
+    def takes(self, name: str) -> bool:
+        """Whether a photograph is in this share: by a hash of its name, which is the same everywhere."""
+        return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) % self.count == self.number - 1
+
+    def part(self, output: Path) -> Path:
+        """Where the rows of this share go."""
+        return output.with_name(f"{output.name}.part-{self.number:05}-of-{self.count:05}.jsonl")
+
+
+def shard_of_process() -> Shard | None:
+    """The share of a process that `torchrun` has started; None where there is but one."""
+    count = int(os.environ.get("WORLD_SIZE", 1))
+    return Shard(int(os.environ["RANK"]) + 1, count) if count > 1 and "RANK" in os.environ else None
+
+
+def find_parts(output: Path) -> list[Path]:
+    """The parts of an output.
+
+    Raises:
+        OutputError: if there is none, one is missing, or there are those of several countings.
+    """
+    parts = sorted(output.parent.glob(f"{glob.escape(output.name)}.part-*-of-*.jsonl"))
+    counts = {part.name[-11:-6] for part in parts}
+    if not parts:
+        raise OutputError(f"There are no parts of {output}, such as {Shard(1, 2).part(output)}. Check the name.")
+    if len(counts) > 1:
+        raise OutputError(
+            f"There are parts of {output} in {' and in '.join(str(int(count)) for count in sorted(counts))} shares. "
+            "Delete those that are not meant."
+        )
+    expected = [Shard(number, int(*counts)).part(output) for number in range(1, int(*counts) + 1)]
+    for part in expected:
+        if part not in parts:
+            raise OutputError(f"{part} is missing. Run the command with --shard for it first.")
+    return expected
+
+
+def are_complete(output: Path) -> bool:
+    """Whether all parts of an output are there and complete, and belong together, so that they can be merged."""
+    try:
+        facts = [read_facts(part) for part in find_parts(output)]
+    except OutputError:
+        return False
+    return all(own.get("complete") and own["settings"] == facts[0]["settings"] for own in facts)
+
+
+def merge(output: Path, overwrite: bool = False) -> tuple[int, int]:
+    """Put the parts of an output together, in the order of the photographs; the parts stay.
+
+    Args:
+        output: the file; its suffix says how rows are written.
+        overwrite: whether it may take the place of another file.
+
+    Returns:
+        How many rows there are, and how many of them are errors.
+
+    Raises:
+        OutputError: if a part is missing or not complete, parts were made with different settings, or the output exists
+            and has something that the parts do not.
+    """
+    target, rows = rows_path(output), row_format(output)
+    lock = take_lock(target)
+    try:
+        parts = find_parts(output)
+        facts = [read_facts(part) for part in parts]
+        for part, own in zip(parts, facts, strict=True):
+            if not own.get("complete"):
+                raise OutputError(f"{part} is not complete. Let the command that writes it end, or run it again.")
+            check_settings(part, own, facts[0]["settings"])
+        if target.exists() and target.stat().st_size and not overwrite:
+            check_settings(target, read_facts(target), facts[0]["settings"])
+            known = {rows.key(row["file"]) for row in merged_rows(parts)}
+            lost = next((row["file"] for row, _ in read_rows(target, rows) if row["file"] not in known), None)
+            if lost is not None:
+                raise OutputError(
+                    f"{target} has a row of {lost}, which no part has. `merge --overwrite` replaces it all the same."
+                )
+        count = failed = 0
+        with replacing(target) as temporary, temporary.open("wb") as file:
+            file.write(rows.header)
+            for row in merged_rows(parts):
+                file.write(rows.write(row))
+                count, failed = count + 1, failed + ("error" in row)
+        with replacing(side_file(target)) as temporary:
+            temporary.write_text(json.dumps(facts[0], indent=1), encoding="utf-8")
+        publish(output)
+        return count, failed
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
+    finally:
+        lock.release()
+
+
+def merged_rows(parts: list[Path]) -> Iterator[Row]:
+    """The rows of all parts by their places, each photograph's once."""
+    each = [(row for row, _ in read_rows(part, JsonLines())) for part in parts]
+    in_order = heapq.merge(*each, key=lambda row: row[PLACE])  # which a film's scenes share
+    for _, same in itertools.groupby(in_order, key=lambda row: row["file"]):
+        row = next(same)
+        yield {name: value for name, value in row.items() if name != PLACE}

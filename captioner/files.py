@@ -1,0 +1,35 @@
+"""Writing files so that whoever reads them finds the old content or the new, never a part."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, to be written to; it takes the place of `path` if nothing goes wrong.
+
+    The mode and, where that is allowed, the owner of what was there stay.
+
+    Raises:
+        OSError: if it cannot be written (a full disk, say); what was at `path` stays.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        if path.exists():
+            status = path.stat()
+            with contextlib.suppress(OSError, AttributeError):  # only root may give files away; Windows knows no owners
+                os.chown(temporary, status.st_uid, status.st_gid)
+            temporary.chmod(status.st_mode)
+        else:
+            temporary.chmod(0o644)  # mkstemp's own is for secrets
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
