@@ -99,7 +99,7 @@ def test_grey_with_a_profile(mode):
 
 
 def test_a_press_knows_its_inks():
-    cyan = Image.new("CMYK", (2000, 1000), (255, 0, 0, 0))
+    cyan = Image.new("CMYK", (2048, 1024), (255, 0, 0, 0))
     black = Image.new("CMYK", (10, 10), (0, 0, 0, 255))
     blank = Image.new("CMYK", (10, 10), (0, 0, 0, 0))
     for kind in ("JPEG", "TIFF"):

@@ -119,7 +119,11 @@ def test_float_and_32_bit_are_brought_into_range():
 
 
 def test_large_photographs_are_scaled_down():
-    photo = open_photo(encoded(Image.new("RGB", (4000, 1000), "red"), "JPEG"))
+    sizes = {4000: 1000, 2040: 1020, 1990: LONGEST_SIDE, 9000: LONGEST_SIDE}  # some by the JPEG decoder alone
+    for width, kept in sizes.items():
+        photo = open_photo(encoded(Image.new("RGB", (width, width // 4), "red"), "JPEG"))
+        assert photo.size == (kept, pytest.approx(kept // 4, abs=1))
+    photo = open_photo(encoded(Image.new("RGB", (4000, 1000), "red"), "PNG"))
     assert photo.size == (LONGEST_SIDE, LONGEST_SIDE // 4)
 
 
