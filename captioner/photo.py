@@ -120,7 +120,7 @@ def begin(file: BinaryIO, name: str) -> Image.Image:
     try:
         return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{name} is too large: {error}. Please scale it down first.") from error
+        raise PhotoError(f"{name} is too large: {str(error).rstrip('.')}. Please scale it down first.") from error
     except Image.UnidentifiedImageError as error:
         raise PhotoError(f"{name} is not a photograph that can be read. {SUPPORTED}") from error
     except Exception as error:  # decoders raise many types on damaged headers
