@@ -1,7 +1,6 @@
 """python -m captioner: caption photographs and folders of them. Reads the command line; the rest is in batch/."""
 
 import argparse
-import contextlib
 import os
 import sys
 import warnings
@@ -21,8 +20,11 @@ from .batch.sources import find_items, read_list
 from .batch.video import parse_interval
 from .captioner import Captioner
 from .config import SearchConfig
-from .errors import CaptionerError, CheckpointError, LockedError, OutputError, SettingError
+from .errors import CaptionerError, CheckpointError, OutputError, SettingError
 from .photo import SUFFIXES
+
+# Seconds to wait for another process that puts the parts together.
+PATIENCE = 3600
 
 USAGE = """%(prog)s [PHOTO_OR_FOLDER ...] [options]
        %(prog)s merge OUTPUT [--overwrite]
@@ -131,14 +133,13 @@ def run(arguments: argparse.Namespace) -> int:
         return 130
     has_output = not own
     if own and are_complete(arguments.output):  # the last to finish puts all together
-        with contextlib.suppress(LockedError):
-            merge(arguments.output, arguments.overwrite)
-            has_output = True
+        merge(arguments.output, arguments.overwrite, PATIENCE)
+        has_output = True
     if arguments.html and has_output:
         write_review(arguments.html, arguments.output, items)
     if own:
         return 0  # torchrun would take anything else for a crash, and end the other processes
-    return 1 if outcome.failed or outcome.without_sidecar or not outcome.photographs else 0
+    return 1 if outcome.failed or outcome.without_sidecar or not items else 0
 
 
 def load(arguments: argparse.Namespace) -> Captioner:

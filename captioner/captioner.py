@@ -248,6 +248,6 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingError(f"The device {name!r} cannot be used here: {reason} Try 'cpu' or 'auto'.") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise SettingError(f"The device {name!r} cannot be used here: {reason}. Try 'cpu' or 'auto'.") from error
     return device

@@ -16,7 +16,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if it cannot be written (a full disk, say); what was at `path` stays.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    path = path.resolve() if path.is_symlink() else path  # a link shall go on being one
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".captioner-")  # short, since names have a limit
     os.close(handle)
     temporary = Path(name)
     try:

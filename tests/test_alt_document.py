@@ -122,3 +122,14 @@ def test_a_file_changed_in_the_meantime_is_left_alone(tmp_path):
     with pytest.raises(DocumentError, match="has changed in the meantime"):
         replace_file(document, b"<q>")
     assert path.read_bytes() == b"<b>"
+
+
+def test_a_name_that_is_no_text_has_a_diff(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.html")
+    try:
+        path.write_bytes(b"<img src=a.png>\n")
+    except OSError:
+        pytest.skip("this file system takes only valid names")
+    document = read_document(path)
+    lines = b"".join(unified_diff(document, b"<img alt=A src=a.png>\n", path.name))
+    assert lines.startswith(b"--- a/caf\xe9.html\n+++ b/caf\xe9.html\n")

@@ -263,6 +263,51 @@ def test_lists_and_patterns(tmp_path):
         read_list(str(listed))
 
 
+def test_merged_rows_have_the_order_of_the_photographs_also_when_others_come(checkpoint, tmp_path, capsys):
+    photos, output = tmp_path / "photos", tmp_path / "rows.jsonl"
+    photos.mkdir()
+
+    def add(*names: str) -> None:
+        for name in names:
+            draw("red", "circle").save(photos / f"{name}.png")
+        for number in (1, 2, 3):
+            argv = [str(photos), "--checkpoint", checkpoint, "--output", str(output), "--beam-size", "1"]
+            assert main([*argv, "--shard", f"{number}/3"]) == 0  # also where none falls to a share
+        assert main(["merge", str(output)]) == 0
+
+    for names in (("d",), ("f", "b"), ("a", "c", "e", "g")):
+        add(*names)
+    rows = [Path(json.loads(line)["file"]).stem for line in output.read_text().splitlines()]
+    assert rows == list("abcdefg")
+    part = Shard(1, 3).part(output)
+    whole = part.read_bytes()
+    part.write_bytes(whole[: whole.rindex(b"{")])
+    capsys.readouterr()
+    assert main(["merge", str(output), "--overwrite"]) == 2
+    assert "rows, and had" in capsys.readouterr().err
+    part.write_bytes(whole.replace(b'"place"', b'"spot"'))
+    assert main(["merge", str(output), "--overwrite"]) == 2
+    assert "no part's" in capsys.readouterr().err
+    assert len(output.read_text().splitlines()) == 7
+    (tmp_path / "rows.jsonl.part-x-of-y.jsonl").touch()
+    part.write_bytes(whole)
+    assert main(["merge", str(output)]) == 0
+
+
+def test_figures_that_cannot_be_written_stop_nothing(checkpoint, tmp_path, capsys):
+    photos, maps = tmp_path / "photos", tmp_path / "maps"
+    photos.mkdir()
+    for name in ("a.png", f"{'long' * 62}.png", "z.png"):
+        draw("red", "circle").save(photos / name)
+    argv = [str(photos), "--checkpoint", checkpoint, "--output", str(tmp_path / "rows.jsonl")]
+    assert main([*argv, "--attention", str(maps)]) == 1
+    assert "cannot be written: File name too long" in capsys.readouterr().err
+    assert sorted(path.name for path in maps.iterdir()) == ["a.png.png", "z.png.png"]
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 3
+    assert main([*argv, "--attention", str(photos / "a.png")]) == 2
+    assert "can be no folder" in capsys.readouterr().err
+
+
 def test_shares_are_even_and_together_everything():
     names = [f"{number}.jpg" for number in range(3000)]
     shares = [[name for name in names if Shard(number, 3).takes(name)] for number in (1, 2, 3)]

@@ -123,6 +123,33 @@ def test_damage_in_the_middle_is_told_and_nothing_is_lost(tmp_path):
     assert path.read_bytes() == damaged
 
 
+def test_a_lost_quote_costs_no_rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    fill(path, Csv, [row(name) for name in "abcdef"])
+    damaged = path.read_bytes().replace(b'"', b"", 1)
+    path.write_bytes(damaged)
+    with pytest.raises(OutputError, match="damaged or changed"):
+        Ledger(path, Csv(), SETTINGS)
+    assert path.read_bytes() == damaged
+
+
+def test_a_link_goes_on_being_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    path, real = tmp_path / "rows.jsonl", tmp_path / "real" / "rows.jsonl"
+    path.symlink_to(real)
+    fill(path, JsonLines, [row("a"), failure("b")])
+    with Ledger(path, JsonLines(), SETTINGS) as ledger:
+        ledger.append([row("b")])
+        ledger.finish()
+    assert path.is_symlink()
+    assert len(real.read_bytes().splitlines()) == 2
+
+
+def test_a_folder_is_no_output(tmp_path):
+    with pytest.raises(OutputError, match="is a folder"):
+        Ledger(tmp_path, JsonLines(), SETTINGS)
+
+
 def hold(path, held, end):
     with Ledger(path, JsonLines(), SETTINGS):
         held.set()

@@ -176,7 +176,7 @@ def test_a_bad_checkpoint_is_told(folder, tmp_path, capsys):
 
 def test_an_empty_folder_is_told(checkpoint, tmp_path, capsys):
     assert main([str(tmp_path), "--checkpoint", checkpoint]) == 1
-    assert "No file ending in .jpg" in capsys.readouterr().err
+    assert "Nothing to caption was found" in capsys.readouterr().err
 
 
 def test_as_a_program_with_the_bundled_model(examples):

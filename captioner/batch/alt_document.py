@@ -153,7 +153,8 @@ def unified_diff(document: Document, changed: bytes, name: str) -> Iterator[byte
     if document.encoding.startswith("utf-16"):
         contents = [content.decode("utf-16").encode() for content in contents]
     old, new = (content.split(b"\n") for content in contents)
-    yield from (f"--- {quoted('a', name)}\n".encode(), f"+++ {quoted('b', name)}\n".encode())
+    for sign, side in (("---", "a"), ("+++", "b")):
+        yield os.fsencode(f"{sign} {quoted(side, name)}\n")
     differing = [number for number, (one, other) in enumerate(zip(old, new, strict=True)) if one != other]
     lines = len(old) - (not old[-1])  # nothing follows the last line feed
     for first, last in hunks(differing, lines):

@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..captioner import Caption
+from ..errors import OutputError
 from ..files import replacing
 from ..overlay import attention_figure
 from .sources import Item
@@ -17,9 +18,20 @@ class FigureFolder:
     Args:
         folder: where to.
         items: all photographs of the run, also those that have their figures: photographs of the same name get numbers.
+
+    Attributes:
+        failed: how many could not be written, as counts who calls `save`.
+
+    Raises:
+        OutputError: if there can be no such folder.
     """
 
     def __init__(self, folder: Path, items: Sequence[Item]):
+        self.failed = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"--attention {folder} can be no folder: {error.strerror or error}.") from error
         self._targets: dict[str, Path] = {}
         used: set[Path] = set()
         for item in items:
@@ -31,7 +43,11 @@ class FigureFolder:
             self._targets[item.name] = target
 
     def save(self, photo: Image.Image, caption: Caption, item: Item) -> None:
-        """Write one figure."""
+        """Write one figure.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
         target = self._targets[item.name]
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:

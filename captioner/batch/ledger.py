@@ -5,6 +5,7 @@ name: `.run.json` says of which model and settings its rows are, and `.lock` is 
 go by the system when that process ends, however it ends.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -43,6 +44,8 @@ class Ledger:
     """
 
     def __init__(self, path: Path, rows: RowFormat, settings: dict[str, Any], overwrite: bool = False):
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder. Choose another --output.")
         self.path, self._rows = path, rows
         self.side = side_file(path)
         self._lock = take_lock(path)
@@ -112,7 +115,7 @@ class Ledger:
                 self._drop_repeated()
             else:
                 self._sync()
-            self.facts["complete"] = True
+            self.facts |= {"complete": True, "rows": len(self.done)}
             self._note()
         except OSError as error:
             raise cannot_go_on(self.path, error) from error
@@ -158,7 +161,8 @@ class Ledger:
                 try:
                     row = self._rows.read(record)
                 except ValueError as error:
-                    if next(records, None) is not None:  # only the last one can have been torn
+                    # Only the last one can have been torn, and no whole ones stand in it.
+                    if next(records, None) is not None or self._has_rows(record):
                         raise OutputError(
                             f"{self.path} has been damaged or changed: what stands {read:,} bytes after its start is "
                             "no row. Mend it there, or give --overwrite to start afresh."
@@ -170,6 +174,14 @@ class Ledger:
                 end = end if is_scene(row) else read
         if end < self.path.stat().st_size:
             os.truncate(self.path, end)
+
+    def _has_rows(self, record: bytes) -> bool:
+        """Whether there are rows behind the first line of what is none: then something in it was lost, a quote say."""
+        for line in record.splitlines(keepends=True)[1:]:
+            with contextlib.suppress(ValueError):
+                self._rows.read(line)
+                return True
+        return False
 
     def _drop_repeated(self) -> None:
         """A photograph that was tried again has two rows: the later takes the place of the earlier.
@@ -206,8 +218,8 @@ def cannot_go_on(path: Path, error: OSError) -> DiskError:
     )
 
 
-def take_lock(path: Path) -> FileLock:
-    """Hold what only one process can hold.
+def take_lock(path: Path, patience: float = 0) -> FileLock:
+    """Hold what only one process can hold, for whose end one may wait so many seconds.
 
     Raises:
         LockedError: if another one has it.
@@ -216,7 +228,7 @@ def take_lock(path: Path) -> FileLock:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f"{path.name}.lock"))
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout as error:
         raise LockedError(
             f"Another run is writing {path}. Wait for it to end, stop it, or choose another --output."
@@ -224,6 +236,16 @@ def take_lock(path: Path) -> FileLock:
     except OSError as error:
         raise unwritable(path, error) from error
     return lock
+
+
+def check_target(path: Path, settings: dict[str, Any]) -> None:
+    """See that an output that is to be made of parts may take the place of what is there.
+
+    Raises:
+        OutputError: if not.
+    """
+    if path.exists() and path.stat().st_size:
+        check_settings(path, read_facts(path), settings)
 
 
 def side_file(path: Path) -> Path:

@@ -20,19 +20,22 @@ from ..config import SearchConfig
 from ..errors import PhotoError
 from ..interrupt import polite_interrupts
 from ..photo import SUFFIXES, is_large, open_photo
-from ..rows import JsonLines, PlainLines, Row, film_of, is_scene
+from ..rows import JsonLines, PlainLines, Row, is_scene
 from .ahead import ahead, default_workers
 from .figures import FigureFolder
-from .ledger import Ledger
+from .ledger import Ledger, check_target
 from .outputs import publish, row_format, rows_path
 from .scenes import film_rows
-from .shards import PLACE, Shard
+from .shards import Shard, renumber, with_place
 from .sidecar import Sidecars
 from .sources import Item
 from .video import Film
 from .webvtt import Tracks
 
-NOTHING_FOUND = f"No file ending in {', '.join(SUFFIXES)} was found. Films in folders are captioned with --every."
+NOTHING_FOUND = (
+    f"Nothing to caption was found. In folders, files ending in {', '.join(SUFFIXES)} are taken, or those that "
+    "--pattern names; films with --every."
+)
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,15 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
     if config.shard:
         items = [item for item in items if config.shard.takes(item.name)]
     sidecars = Sidecars(config.sidecar, config.overwrite, tell_above_bar) if config.sidecar else None
+    figures = FigureFolder(config.figures, items) if config.figures else None
     with polite_interrupts() as interrupted:
         if not config.output:
-            return run_to_standard_output(captioner, items, config, sidecars, tracks, interrupted)
+            return run_to_standard_output(captioner, items, config, sidecars, tracks, figures, interrupted)
         path = config.shard.part(config.output) if config.shard else rows_path(config.output)
         rows = JsonLines() if config.shard else row_format(config.output)
         settings = {"model": captioner.identity} | asdict(config.search) | {"every": every}
+        if config.shard and not config.overwrite:
+            check_target(rows_path(config.output), settings)  # before the work, not when all is merged
         with Ledger(path, rows, settings, config.overwrite) as ledger:
 
             def is_done(item: Item) -> bool:
@@ -109,7 +115,7 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
             earlier = sum(map(is_done, items))
             bar = tqdm(total=len(items), initial=earlier, desc="captioning", unit="photo", disable=is_quiet(config))
             with bar:
-                for batch in caption_batches(captioner, items, config, sidecars, tracks, is_done, fixed_size=True):
+                for batch in caption_batches(captioner, items, config, sidecars, tracks, figures, is_done, True):
                     ledger.append([with_place(row, places) for row in batch] if config.shard else batch)
                     tell(batch, bar)
                     if interrupted():
@@ -117,11 +123,13 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
             complete = all(ledger.has(item.name) for item in items) and not interrupted()
             if complete:
                 ledger.finish()
-                if not config.shard:
+                if config.shard:
+                    renumber(path, places)
+                else:
                     publish(config.output)
             failed = sum(ledger.done.get(rows.key(item.name), False) for item in items)
             rows_now = sum(ledger.has(item.name) for item in items)
-        unwritten, films = failures(sidecars, tracks), count_films(items)
+        unwritten, films = failures(sidecars, tracks, figures), count_films(items)
         return Outcome(len(items), rows_now - failed, failed, earlier, not complete, unwritten, films)
 
 
@@ -131,12 +139,13 @@ def run_to_standard_output(
     config: BatchConfig,
     sidecars: Sidecars | None,
     tracks: Tracks | None,
+    figures: FigureFolder | None,
     interrupted: Callable[[], bool],
 ) -> Outcome:
     """Caption photographs, a line each on standard output."""
     captioned, failed, lines = 0, 0, PlainLines()
     with tqdm(total=len(items), desc="captioning", unit="photo") as bar:
-        for batch in caption_batches(captioner, items, config, sidecars, tracks, lambda _item: False, fixed_size=False):
+        for batch in caption_batches(captioner, items, config, sidecars, tracks, figures, lambda _item: False, False):
             with bar.external_write_mode(file=sys.stdout):  # the bar makes room for lines on a terminal
                 sys.stdout.flush()
                 sys.stdout.buffer.write(b"".join(map(lines.write, batch)))
@@ -146,7 +155,9 @@ def run_to_standard_output(
             captioned, failed = captioned + done - errors, failed + errors
             if interrupted():
                 break
-    return Outcome(len(items), captioned, failed, 0, interrupted(), failures(sidecars, tracks), count_films(items))
+    return Outcome(
+        len(items), captioned, failed, 0, interrupted(), failures(sidecars, tracks, figures), count_films(items)
+    )
 
 
 def caption_batches(
@@ -155,6 +166,7 @@ def caption_batches(
     config: BatchConfig,
     sidecars: Sidecars | None,
     tracks: Tracks | None,
+    figures: FigureFolder | None,
     is_done: Callable[[Item], bool],
     fixed_size: bool,
 ) -> Iterator[list[Row]]:
@@ -162,7 +174,7 @@ def caption_batches(
 
     A film has its batches for itself: how many frames it has is known only once it has been read.
     """
-    size, figures = config.batch_size, FigureFolder(config.figures, items) if config.figures else None
+    size = config.batch_size
     for are_films, some in groupby(items, lambda item: isinstance(item, Film)):
         if not are_films:
             yield from photo_batches(captioner, list(some), config, sidecars, figures, is_done, fixed_size)
@@ -237,7 +249,11 @@ def caption_prepared(
             continue
         caption = next(captions)
         if figures and each.photo:
-            figures.save(each.photo, caption, each.item)
+            try:
+                figures.save(each.photo, caption, each.item)
+            except OSError as error:
+                figures.failed += 1
+                tell_above_bar(f"error: The figure of {each.item.name} cannot be written: {error.strerror or error}.")
         rows.append({"file": each.item.name} | caption.to_dict() | alternatives_of(caption, search))
     return rows
 
@@ -265,17 +281,12 @@ def summary(outcome: Outcome, config: BatchConfig) -> str:
     return f"{told}."
 
 
-def with_place(row: Row, places: dict[str, int]) -> Row:
-    """The row of a part: it knows its place among all."""
-    return row | {PLACE: places[film_of(row) if is_scene(row) else row["file"]]}
-
-
 def count_films(items: Iterable[Item]) -> int:
     """How many of them are films."""
     return sum(isinstance(item, Film) for item in items)
 
 
-def failures(*writers: Sidecars | Tracks | None) -> int:
+def failures(*writers: Sidecars | Tracks | FigureFolder | None) -> int:
     """Beside how many photographs and films nothing could be written."""
     return sum(writer.failed for writer in writers if writer)
 
