@@ -92,7 +92,10 @@ class Csv:
         """See `RowFormat`."""
         if not record.endswith(b"\r\n"):
             raise ValueError("no row")
-        (cells,) = csv.reader(io.StringIO(record.decode("utf-8"), newline=""), strict=True)
+        try:
+            (cells,) = csv.reader(io.StringIO(record.decode("utf-8"), newline=""), strict=True)
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
         row: Row = {name: cell for name, cell in zip(COLUMNS, cells, strict=True) if cell or name == "file"}
         row |= {name: original(row[name]) for name in TEXTS if name in row}
         row |= {name: json.loads(row[name]) for name in LISTS if name in row}

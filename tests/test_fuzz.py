@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from captioner import CheckpointError, PhotoError, open_photo
+from captioner.batch.ledger import Ledger, read_rows
 from captioner.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from captioner.config import CaptionerConfig
+from captioner.errors import OutputError
 from captioner.photo import FORMATS
+from captioner.rows import Csv, JsonLines
 from captioner.vocabulary import Vocabulary
 
 from .drawing import WORDS, draw, encoded
+from .packing import KINDS, PHOTOS, read, write_archive
 from .profiles import DISPLAY_P3, rgb_profile
 
 # Else what it computes once would be kept in the project's folder.
@@ -192,3 +196,39 @@ def test_tensors_of_other_kinds(checkpoint, tmp_path, name, kind, shape, offsets
         header[name] |= {"dtype": kind, "shape": shape} | ({"data_offsets": offsets} if offsets else {})
 
     read_or_refuse(tmp_path / "changed.safetensors", with_header(checkpoint.read_bytes(), alter))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_archives(kind, tmp_path):
+    path = tmp_path / f"a{kind}"
+    whole = write_archive(path, dict(list(PHOTOS.items())[:4])).read_bytes()
+
+    @settings(max_examples=60, **STEADY)
+    @given(CHANGES)
+    def check(changes):
+        path.write_bytes(change(whole, changes))
+        for found in read(path).values():  # which catches nothing but photo errors
+            assert isinstance(found, bytes) or found == path or found.endswith(".")  # the path, if it is no archive
+
+    check()
+
+
+@pytest.mark.parametrize("kind", [JsonLines, Csv])
+def test_outputs(kind, tmp_path):
+    path, rows = tmp_path / "rows", kind()
+    row = {"caption": 'A "dog".', "score": -0.5, "words": ["a", "dog"]}
+    with Ledger(path, rows, {}) as ledger:
+        ledger.append([{"file": f"{number},\n.jpg"} | row for number in range(4)])
+    whole = path.read_bytes()
+
+    @settings(max_examples=150, **STEADY)
+    @given(CHANGES)
+    def check(changes):
+        path.write_bytes(change(whole, changes))
+        try:
+            Ledger(path, rows, {}).close()
+        except OutputError:
+            return
+        assert all("file" in row for row, _ in read_rows(path, rows))  # what it takes, it can read to the end
+
+    check()
