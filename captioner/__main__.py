@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .batch import alt_command
-from .batch.options import add_model_options, search_settings
+from .batch.options import add_model_options, load_captioner, search_settings
 from .batch.outputs import check_output
 from .batch.review import check_page, write_review
 from .batch.run import BatchConfig, run_batch, summary
@@ -18,7 +18,6 @@ from .batch.shards import Shard, are_complete, merge, shard_of_process
 from .batch.sidecar import KINDS
 from .batch.sources import find_items, read_list
 from .batch.video import parse_interval
-from .captioner import Captioner
 from .config import SearchConfig
 from .errors import CaptionerError, CheckpointError, OutputError, SettingError
 from .photo import SUFFIXES
@@ -112,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     own, shard = shard_of_process(), Shard.parse(arguments.shard) if arguments.shard else None
     if own and shard:
         raise SettingError("--shard and torchrun both share photographs out. Use one of them.")
-    if (own or shard) and not arguments.output:
+    if own and not arguments.output:
         raise SettingError("Photographs that are shared out need --output.")
     config = BatchConfig(
         output=arguments.output, overwrite=arguments.overwrite, retry_errors=arguments.retry_errors,
@@ -127,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
     listed = read_list(arguments.files_from, arguments.null) if arguments.files_from else ()
     every = parse_interval(arguments.every) if arguments.every is not None else None
     items = list(find_items(arguments.photos, listed, arguments.pattern, every))
-    outcome = run_batch(load(arguments), items, config)
+    outcome = run_batch(load_captioner(arguments), items, config)
     print(summary(outcome, config), file=sys.stderr)
     if outcome.interrupted:
         return 130
@@ -140,16 +139,6 @@ def run(arguments: argparse.Namespace) -> int:
     if own:
         return 0  # torchrun would take anything else for a crash, and end the other processes
     return 1 if outcome.failed or outcome.without_sidecar or not items else 0
-
-
-def load(arguments: argparse.Namespace) -> Captioner:
-    """The model, on the device that is meant."""
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    device = arguments.device
-    if device in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
-        device = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
-    return Captioner.load(arguments.checkpoint, device)
 
 
 def run_merge(arguments: argparse.Namespace) -> int:

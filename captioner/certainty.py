@@ -12,6 +12,11 @@ def sentence_log_prob(score: float, words: int, length_penalty: float) -> float:
     return score * (words + 1) ** length_penalty
 
 
+def word_mean(log_prob: float, words: int) -> float:
+    """Mean natural log-probability of a sentence's words and its end, from that of the whole."""
+    return log_prob / (words + 1)
+
+
 def percent(log_prob: float) -> str:
     """A natural log-probability as a percentage with two significant digits, however small."""
     value = 100 * math.exp(log_prob)

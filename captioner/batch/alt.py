@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..certainty import word_mean
 from ..errors import CaptionerError, DocumentError, PhotoError, SettingError
 from .alt_address import LeftAloneError, Site
 from .alt_blocks import FRONT_MATTER
@@ -185,4 +186,4 @@ def insertions(
 
 def confidence(caption: "Caption") -> float:
     """The geometric mean of the probabilities of a caption's words and its end."""
-    return math.exp(caption.log_prob / (len(caption.words) + 1))
+    return math.exp(word_mean(caption.log_prob, len(caption.words)))

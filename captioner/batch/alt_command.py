@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import CaptionerError, DocumentError, SettingError
 from .alt import SUFFIXES, Report, Work, caption_images, find_documents, insertions, survey
 from .alt_document import replace_file, unified_diff
-from .options import add_model_options, probability, search_settings
+from .options import add_model_options, load_captioner, probability, search_settings
 
 DESCRIPTION = """Write alternative text for the images of a site.
 
@@ -114,15 +114,9 @@ def caption_all(works: list[Work], arguments: argparse.Namespace, settings: dict
     files = list(dict.fromkeys(file for work in works for _, file in work.images))
     if not files:
         return {}
-    import torch
     from tqdm import tqdm
 
-    from ..captioner import Captioner
-
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    captioner = Captioner.load(arguments.checkpoint, arguments.device)
-    results = caption_images(captioner, files, arguments.batch_size, settings)
+    results = caption_images(load_captioner(arguments), files, arguments.batch_size, settings)
     return dict(tqdm(results, total=len(files), desc="captioning", unit="photo", file=sys.stderr))
 
 

@@ -9,7 +9,7 @@ from ..captioner import Caption
 from ..errors import OutputError
 from ..files import replacing
 from ..overlay import attention_figure
-from .sources import Item
+from .items import Item, targets_of
 
 
 class FigureFolder:
@@ -32,15 +32,7 @@ class FigureFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"--attention {folder} can be no folder: {error.strerror or error}.") from error
-        self._targets: dict[str, Path] = {}
-        used: set[Path] = set()
-        for item in items:
-            target, number = folder / f"{item.relative}.png", 1  # photo.jpg and photo.png may both exist
-            while target in used:
-                number += 1
-                target = folder / f"{item.relative}-{number}.png"
-            used.add(target)
-            self._targets[item.name] = target
+        self._targets = targets_of(items, folder, ".png")  # photo.jpg and photo.png may both exist
 
     def save(self, photo: Image.Image, caption: Caption, item: Item) -> None:
         """Write one figure.

@@ -1,6 +1,7 @@
 """A photograph of a run, wherever it lies."""
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -33,3 +34,20 @@ def matches(path: PurePath, pattern: str | None) -> bool:
     if pattern is None:
         return path.name.lower().endswith(SUFFIXES)
     return fnmatch.fnmatchcase(path.as_posix() if "/" in pattern else path.name, pattern)
+
+
+def targets_of(items: Iterable[Item], folder: Path, ending: str) -> dict[str, Path]:
+    """Where a file for each item goes, by the items' names: below a folder, in the subfolders that they came from.
+
+    Items of the same name there get numbers, as photo.jpg in two folders that were named.
+    """
+    targets: dict[str, Path] = {}
+    used: set[Path] = set()
+    for item in items:
+        target, number = folder / f"{item.relative}{ending}", 1
+        while target in used:
+            number += 1
+            target = folder / f"{item.relative}-{number}{ending}"
+        used.add(target)
+        targets[item.name] = target
+    return targets

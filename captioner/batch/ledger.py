@@ -47,7 +47,6 @@ class Ledger:
         if path.is_dir():
             raise OutputError(f"{path} is a folder. Choose another --output.")
         self.path, self._rows = path, rows
-        self.side = side_file(path)
         self._lock = take_lock(path)
         try:
             self.facts: dict[str, Any] = {"format": FORMAT, "settings": settings, "complete": False}
@@ -141,8 +140,7 @@ class Ledger:
 
     def _note(self) -> None:
         """Write down what the output is made with."""
-        with replacing(self.side) as temporary:
-            temporary.write_text(json.dumps(self.facts, indent=1), encoding="utf-8")
+        write_facts(self.path, self.facts)
 
     def _read(self) -> None:
         """Take in the names of complete rows, and cut off what was torn when a run was killed.
@@ -251,6 +249,16 @@ def check_target(path: Path, settings: dict[str, Any]) -> None:
 def side_file(path: Path) -> Path:
     """Where it stands what an output was made with."""
     return path.with_name(f"{path.name}.run.json")
+
+
+def write_facts(path: Path, facts: dict[str, Any]) -> None:
+    """Write down what an output is made with.
+
+    Raises:
+        OSError: if that cannot be written.
+    """
+    with replacing(side_file(path)) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """Options that every command which captions photographs has: the model, the machine, the search."""
 
 import argparse
+import os
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import SearchConfig
+
+if TYPE_CHECKING:
+    from ..captioner import Captioner
 
 # One option each, and what `--help` says of it; of several captions only the best is used.
 SEARCH_HELP = {
@@ -48,6 +52,25 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = {setting.name: getattr(arguments, setting.name) for setting in SEARCH_SETTINGS} | {"alternatives": 0}
     SearchConfig.of(settings)
     return settings
+
+
+def load_captioner(arguments: argparse.Namespace) -> "Captioner":
+    """The model, on the device that is meant: of several GPUs, each process that `torchrun` has started takes its own.
+
+    Raises:
+        CheckpointError: if the model cannot be used.
+        SettingError: if the device does not exist.
+    """
+    import torch
+
+    from ..captioner import Captioner
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    device = arguments.device
+    if device in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    return Captioner.load(arguments.checkpoint, device)
 
 
 def whole_number(text: str) -> int:

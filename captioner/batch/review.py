@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
-from ..certainty import UNSURE, percent, sentence_log_prob
+from ..certainty import UNSURE, percent, sentence_log_prob, word_mean
 from ..errors import DiskError, OutputError, PhotoError, SettingError
 from ..files import replacing
 from ..photo import open_photo
@@ -158,7 +158,7 @@ def sentence(row: Row, length_penalty: float) -> Sentence:
     if not math.isfinite(log_prob):
         raise ValueError("no number")
     words = [(str(word), percent(float(value))) for word, value in zip(row["words"], row["log_probs"], strict=True)]
-    return Sentence(str(row["caption"]), words, percent(log_prob), log_prob / (len(words) + 1))
+    return Sentence(str(row["caption"]), words, percent(log_prob), word_mean(log_prob, len(words)))
 
 
 def parts(output: Path, captioned: list[Place], failed: int) -> list[str]:

@@ -85,6 +85,19 @@ class Prepared(NamedTuple):
     error: str = ""
 
 
+class Companions(NamedTuple):
+    """What writes files beside the rows, as far as they are wanted."""
+
+    sidecars: Sidecars | None
+    tracks: Tracks | None
+    figures: FigureFolder | None
+
+    @property
+    def failed(self) -> int:
+        """Beside how many photographs and films nothing could be written."""
+        return sum(writer.failed for writer in self if writer)
+
+
 def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) -> Outcome:
     """Caption photographs into the output, as far as they have no row there yet.
 
@@ -99,9 +112,10 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
         items = [item for item in items if config.shard.takes(item.name)]
     sidecars = Sidecars(config.sidecar, config.overwrite, tell_above_bar) if config.sidecar else None
     figures = FigureFolder(config.figures, items) if config.figures else None
+    companions = Companions(sidecars, tracks, figures)
     with polite_interrupts() as interrupted:
         if not config.output:
-            return run_to_standard_output(captioner, items, config, sidecars, tracks, figures, interrupted)
+            return run_to_standard_output(captioner, items, config, companions, interrupted)
         path = config.shard.part(config.output) if config.shard else rows_path(config.output)
         rows = JsonLines() if config.shard else row_format(config.output)
         settings = {"model": captioner.identity} | asdict(config.search) | {"every": every}
@@ -115,7 +129,7 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
             earlier = sum(map(is_done, items))
             bar = tqdm(total=len(items), initial=earlier, desc="captioning", unit="photo", disable=is_quiet(config))
             with bar:
-                for batch in caption_batches(captioner, items, config, sidecars, tracks, figures, is_done, True):
+                for batch in caption_batches(captioner, items, config, companions, is_done, True):
                     ledger.append([with_place(row, places) for row in batch] if config.shard else batch)
                     tell(batch, bar)
                     if interrupted():
@@ -129,7 +143,7 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
                     publish(config.output)
             failed = sum(ledger.done.get(rows.key(item.name), False) for item in items)
             rows_now = sum(ledger.has(item.name) for item in items)
-        unwritten, films = failures(sidecars, tracks, figures), count_films(items)
+        unwritten, films = companions.failed, count_films(items)
         return Outcome(len(items), rows_now - failed, failed, earlier, not complete, unwritten, films)
 
 
@@ -137,15 +151,13 @@ def run_to_standard_output(
     captioner: Captioner,
     items: Sequence[Item],
     config: BatchConfig,
-    sidecars: Sidecars | None,
-    tracks: Tracks | None,
-    figures: FigureFolder | None,
+    companions: Companions,
     interrupted: Callable[[], bool],
 ) -> Outcome:
     """Caption photographs, a line each on standard output."""
     captioned, failed, lines = 0, 0, PlainLines()
     with tqdm(total=len(items), desc="captioning", unit="photo") as bar:
-        for batch in caption_batches(captioner, items, config, sidecars, tracks, figures, lambda _item: False, False):
+        for batch in caption_batches(captioner, items, config, companions, lambda _item: False, False):
             with bar.external_write_mode(file=sys.stdout):  # the bar makes room for lines on a terminal
                 sys.stdout.flush()
                 sys.stdout.buffer.write(b"".join(map(lines.write, batch)))
@@ -155,18 +167,14 @@ def run_to_standard_output(
             captioned, failed = captioned + done - errors, failed + errors
             if interrupted():
                 break
-    return Outcome(
-        len(items), captioned, failed, 0, interrupted(), failures(sidecars, tracks, figures), count_films(items)
-    )
+    return Outcome(len(items), captioned, failed, 0, interrupted(), companions.failed, count_films(items))
 
 
 def caption_batches(
     captioner: Captioner,
     items: Sequence[Item],
     config: BatchConfig,
-    sidecars: Sidecars | None,
-    tracks: Tracks | None,
-    figures: FigureFolder | None,
+    companions: Companions,
     is_done: Callable[[Item], bool],
     fixed_size: bool,
 ) -> Iterator[list[Row]]:
@@ -177,12 +185,12 @@ def caption_batches(
     size = config.batch_size
     for are_films, some in groupby(items, lambda item: isinstance(item, Film)):
         if not are_films:
-            yield from photo_batches(captioner, list(some), config, sidecars, figures, is_done, fixed_size)
+            yield from photo_batches(captioner, list(some), config, companions, is_done, fixed_size)
             continue
         for film in some:
             if not is_done(film):
                 describe = partial(describe_frames, captioner, film, config.search, size if fixed_size else 0)
-                yield from film_rows(film, captioner.prepare, describe, size, tracks, whole=fixed_size)
+                yield from film_rows(film, captioner.prepare, describe, size, companions.tracks, whole=fixed_size)
 
 
 def describe_frames(
@@ -197,8 +205,7 @@ def photo_batches(
     captioner: Captioner,
     items: Sequence[Item],
     config: BatchConfig,
-    sidecars: Sidecars | None,
-    figures: FigureFolder | None,
+    companions: Companions,
     is_done: Callable[[Item], bool],
     fixed_size: bool,
 ) -> Iterator[list[Row]]:
@@ -219,17 +226,17 @@ def photo_batches(
             source = item.read()
             with one_at_a_time if is_large(source) else contextlib.nullcontext():
                 photo = open_photo(source, item.name)
-            return Prepared(item, captioner.prepare(photo), photo if figures else None)
+            return Prepared(item, captioner.prepare(photo), photo if companions.figures else None)
         except PhotoError as error:
             return Prepared(item, error=str(error))
 
     each = ahead(prepare, (item for batch in open_batches for item in batch), config.workers, 2 * size)
     for batch in open_batches:
         prepared = list(islice(each, len(batch)))
-        rows = caption_prepared(captioner, prepared, config.search, size if fixed_size else 0, figures)
+        rows = caption_prepared(captioner, prepared, config.search, size if fixed_size else 0, companions.figures)
         new = [(row, item) for row, item in zip(rows, batch, strict=True) if not is_done(item)]
-        if sidecars:
-            sidecars.write(new)
+        if companions.sidecars:
+            companions.sidecars.write(new)
         yield [row for row, _ in new]
 
 
@@ -284,11 +291,6 @@ def summary(outcome: Outcome, config: BatchConfig) -> str:
 def count_films(items: Iterable[Item]) -> int:
     """How many of them are films."""
     return sum(isinstance(item, Film) for item in items)
-
-
-def failures(*writers: Sidecars | Tracks | FigureFolder | None) -> int:
-    """Beside how many photographs and films nothing could be written."""
-    return sum(writer.failed for writer in writers if writer)
 
 
 def tell(batch: Iterable[Row], bar: tqdm) -> None:

@@ -7,7 +7,6 @@ import glob
 import hashlib
 import heapq
 import itertools
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 from ..errors import OutputError, SettingError
 from ..files import replacing
 from ..rows import JsonLines, Row, film_of, is_scene
-from .ledger import cannot_go_on, check_settings, read_facts, read_rows, side_file, take_lock
+from .ledger import cannot_go_on, check_settings, read_facts, read_rows, take_lock, write_facts
 from .outputs import publish, row_format, rows_path
 
 PLACE = "place"
@@ -128,8 +127,7 @@ def merge(output: Path, overwrite: bool = False, patience: float = 0) -> tuple[i
             for row in merged_rows(parts, facts):
                 file.write(rows.write(row))
                 count, failed = count + 1, failed + ("error" in row)
-        with replacing(side_file(target)) as temporary:
-            temporary.write_text(json.dumps(facts[0], indent=1), encoding="utf-8")
+        write_facts(target, facts[0])
         publish(output)
         return count, failed
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..errors import OutputError
 from ..files import replacing
-from .items import Item
+from .items import Item, targets_of
 from .video import Film
 
 NOTE = "NOTE Written by Captioner"
@@ -40,17 +40,7 @@ class Tracks:
     def __init__(self, folder: Path, items: Iterable[Item], tell: Callable[[str], None]):
         self.failed = 0
         self._tell = tell
-        self._targets: dict[str, Path] = {}
-        used: set[Path] = set()
-        for item in items:
-            if not isinstance(item, Film):
-                continue
-            target, number = folder / f"{item.relative}.vtt", 1
-            while target in used:
-                number += 1
-                target = folder / f"{item.relative}-{number}.vtt"
-            used.add(target)
-            self._targets[item.name] = target
+        self._targets = targets_of((item for item in items if isinstance(item, Film)), folder, ".vtt")
 
     def write(self, film: Film, cues: Sequence[Cue]) -> None:
         """Write the descriptions of a film; whatever is in the way is told, and its rows are none the worse."""

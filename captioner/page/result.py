@@ -3,7 +3,7 @@
 import streamlit as st
 
 from captioner import Caption
-from captioner.certainty import UNSURE, percent
+from captioner.certainty import UNSURE, percent, word_mean
 
 from .downloads import offer_downloads
 from .engine import Engine, Look
@@ -43,7 +43,7 @@ def choose_caption(best: Caption) -> Caption:
             range(len(captions)),
             format_func=lambda index: captions[index].text,
             captions=[
-                f"probability {percent(caption.log_prob)}, {percent(word_mean(caption))} a word" for caption in captions
+                f"probability {percent(caption.log_prob)}, {percent(mean_of(caption))} a word" for caption in captions
             ],
             help="Of the whole sentence, and of a word on average. The order also weighs length, and how well a "
             "sentence agrees with the others and suits this photograph above others: see the settings.",
@@ -54,9 +54,9 @@ def choose_caption(best: Caption) -> Caption:
 
 def is_unsure(caption: Caption) -> bool:
     """Whether captions as unlikely as this one are measurably worse than others."""
-    return word_mean(caption) < UNSURE
+    return mean_of(caption) < UNSURE
 
 
-def word_mean(caption: Caption) -> float:
+def mean_of(caption: Caption) -> float:
     """Mean natural log-probability of a caption's words and its end."""
-    return caption.log_prob / (len(caption.words) + 1)
+    return word_mean(caption.log_prob, len(caption.words))
