@@ -9,15 +9,18 @@ from typing import Any
 import numpy
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from .checkpoint import Checkpoint, load_checkpoint, model_tensors
 from .config import SearchConfig
 from .errors import SettingError
 from .model import CaptionModel
+from .packed import packed
 from .photo import PhotoSource, open_photo, photo_to_tensor
+from .precision import NAMES, choose_precision, lowered
+from .reading import read, sentence_log_probs
 from .rerank import in_order
-from .search import Hypothesis, SpecialIds, search, without_forbidden
+from .search import Hypothesis, SpecialIds, search
 from .vocabulary import Vocabulary, join_words
 
 BUNDLED = Path(__file__).parent / "weights" / "captioner.safetensors"
@@ -59,17 +62,35 @@ class Captioner:
     """A model ready to caption photographs. It holds no state between calls, so threads may share it.
 
     Args:
-        model: the network.
+        model: the network, whose weights from then on stay as they are.
         vocabulary: the words it writes.
         device: where it runs.
         checkpoint: where it came from, for `origin` and `scores`.
+        precision: "fp32"; "bf16" for half precision; or "auto" for what is fastest on the device. What comes out
+            is float32 in any case.
+
+    Attributes:
+        precision: the one that is used, "fp32", "bf16" or, on a GPU without bfloat16, "fp16".
+
+    Raises:
+        SettingError: if the device does not exist, or there is no such precision.
     """
 
     def __init__(
-        self, model: CaptionModel, vocabulary: Vocabulary, device: str = "auto", checkpoint: Checkpoint | None = None
+        self,
+        model: CaptionModel,
+        vocabulary: Vocabulary,
+        device: str = "auto",
+        checkpoint: Checkpoint | None = None,
+        precision: str = "fp32",
     ):
         self.device = choose_device(device)
+        dtype = choose_precision(precision, self.device)
+        self.precision = NAMES[dtype]
         self.model = model.to(self.device).eval()
+        self._encoder = lowered(model.encoder, dtype)
+        # The last layer gives the log-probabilities, which half precision would round to a few per cent.
+        self._decoder = packed(model.decoder, dtype, exact=[model.decoder.words])
         self.vocabulary = vocabulary
         self.config = model.config
         self.origin = checkpoint.origin if checkpoint else {}
@@ -80,15 +101,15 @@ class Captioner:
         self._repeatable = frozenset(vocabulary.encode(repeatable)) if repeatable else frozenset()
 
     @classmethod
-    def load(cls, path: str | os.PathLike | None = None, device: str = "auto") -> "Captioner":
+    def load(cls, path: str | os.PathLike | None = None, device: str = "auto", precision: str = "auto") -> "Captioner":
         """Load a checkpoint; without a path, the bundled model.
 
         Raises:
             CheckpointError: if the file is missing, damaged or foreign.
-            SettingError: if the device does not exist.
+            SettingError: if the device does not exist, or there is no such precision.
         """
         checkpoint = load_checkpoint(path or BUNDLED)
-        return cls(checkpoint.build(), checkpoint.vocabulary, device, checkpoint)
+        return cls(checkpoint.build(), checkpoint.vocabulary, device, checkpoint, precision)
 
     @property
     def identity(self) -> str:
@@ -138,7 +159,7 @@ class Captioner:
         Args:
             pixels: uint8 (B, 3, S, S).
         """
-        return self.model.encoder(pixels.to(self.device)).float()
+        return self._encoder(pixels.to(self.device)).float()
 
     def decode(self, grid: Tensor, **settings: Any) -> list[Caption]:
         """The cheap part, as often as settings change: a grid (B, C, H, W) to a caption for each photograph.
@@ -148,7 +169,7 @@ class Captioner:
         """
         config = SearchConfig.of(settings)
         grid = grid.to(self.device)
-        found = search(self.model.decoder, grid, self._special, config)
+        found = search(self._decoder, grid, self._special, config)
         if config.rerank and self.config.typical and any(len(hypotheses) > 1 for hypotheses in found):
             found = self._rerank(found, grid, config)
         return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
@@ -166,8 +187,8 @@ class Captioner:
             For each word, and last for the end, the likeliest words with their natural log-probabilities, likeliest
             first; the end of the sentence is the word "".
         """
-        read = torch.tensor([self.vocabulary.encode(words)[:-1]], device=self.device)
-        scores = self._read(grid, read)[0]  # (T + 1, V)
+        sentence = self.vocabulary.encode(words)[1:-1]
+        scores = read(self._decoder, grid.to(self.device), sentence, self._special)  # (T + 1, V)
         log_probs, likeliest = scores.topk(min(count, scores.size(-1)))
         names = {self.vocabulary.end: ""}
         return [
@@ -175,18 +196,11 @@ class Captioner:
             for place in zip(likeliest.tolist(), log_probs.tolist(), strict=True)
         ]
 
-    def _read(self, grid: Tensor, ids: Tensor) -> Tensor:
-        """Log-probabilities (N, T, V) of what follows each word of N sentences, int64 (N, T), of a photograph.
-
-        `grid` is the one photograph's, (1, C, H, W).
-        """
-        hidden, _ = self.model.decoder(grid.to(self.device), ids[None])
-        return without_forbidden(self.model.decoder.predict(hidden[0]).float(), self._special)
-
     @torch.inference_mode()
     def _rerank(self, found: list[list[Hypothesis]], grid: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:
         """The hypotheses of each photograph in the order in which to prefer them (see `rerank.py`)."""
-        priors = iter(self._priors([hypothesis.ids for hypotheses in found for hypothesis in hypotheses]))
+        sentences = [hypothesis.ids for hypotheses in found for hypothesis in hypotheses]
+        priors = iter(sentence_log_probs(self._decoder, self.model.typical_grid[None], sentences, self._special))
         matches = self._matches(found, grid) if config.match and self.config.matcher else None
         reranked = []
         for photo, hypotheses in enumerate(found):
@@ -202,15 +216,6 @@ class Captioner:
         sentences = [[hypothesis.ids for hypothesis in hypotheses] for hypotheses in found]
         matcher, embedding = self.model.matcher, self.model.decoder.embedding.weight
         return matcher.compare_own(matcher.look(grid.float()), sentences, embedding).tolist()
-
-    def _priors(self, sentences: list[list[int]]) -> list[float]:
-        """Log-probability of each sentence of the typical photograph."""
-        start, end = self._special.start, self._special.end
-        whole = [torch.tensor([start, *ids, end]) for ids in sentences]
-        ids = nn.utils.rnn.pad_sequence(whole, batch_first=True).to(self.device)  # (N, T + 1), 0 after the end
-        targets = ids[:, 1:]
-        log_probs = self._read(self.model.typical_grid[None], ids[:, :-1]).gather(2, targets[..., None]).squeeze(2)
-        return log_probs.where(targets != 0, 0.0).sum(1).tolist()
 
     def _to_caption(self, hypotheses: list[Hypothesis], grid_size: tuple[int, int], alternatives: int) -> Caption:
         """The best hypothesis as a caption, the others as its alternatives."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import DecoderConfig
+from .packed import PackedLSTM
 
 Cell = nn.LSTMCell | nn.GRUCell | nn.RNNCell
 
@@ -61,7 +62,7 @@ def run_cell(cell: Cell, inputs: Tensor, hidden: Tensor, memory: Tensor) -> tupl
     """One step of any cell on (B, K, .) tensors; cells without a memory hand it through."""
     shape = hidden.shape
     inputs, hidden = inputs.flatten(0, 1), hidden.flatten(0, 1)
-    if isinstance(cell, nn.LSTMCell):
+    if isinstance(cell, nn.LSTMCell | PackedLSTM):
         hidden, new_memory = cell(inputs, (hidden, memory.flatten(0, 1)))
         return hidden.view(shape), new_memory.view(shape)
     return cell(inputs, hidden).view(shape), memory

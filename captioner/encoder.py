@@ -138,6 +138,7 @@ class Encoder(nn.Module):
     def forward(self, photos: Tensor) -> Tensor:
         """Grid, float (B, C, H, W), of photographs, uint8 RGB (B, 3, S, S)."""
         normalised = (photos.to(self.mean.dtype) - self.mean) / self.std  # (B, 3, S, S)
+        normalised = normalised.to(next(self.graph.parameters()).dtype)
         return self._grid(normalised.contiguous(memory_format=torch.channels_last))  # (B, C, H, W)
 
     def _grid(self, normalised: Tensor) -> Tensor:

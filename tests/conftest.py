@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "captioner" / "examples"
 @pytest.fixture(scope="session")
 def bundled() -> Captioner:
     """The model that ships."""
-    return Captioner.load(device="cpu")
+    return Captioner.load(device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="session")

@@ -204,7 +204,7 @@ def test_large_photographs_are_decoded_one_at_a_time(checkpoint, tmp_path, monke
         return open_photo(source, name)
 
     monkeypatch.setattr("captioner.batch.run.open_photo", slowly)
-    config, captioner = BatchConfig(workers=3), Captioner.load(checkpoint, "cpu")
+    config, captioner = BatchConfig(workers=3), Captioner.load(checkpoint, "cpu", "fp32")
     run_batch(captioner, list(find_items([str(tmp_path)])), config)
     assert most > 1
     monkeypatch.setattr("captioner.photo.LARGE_PIXELS", 96 * 96 - 1)

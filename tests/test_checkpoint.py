@@ -31,7 +31,7 @@ def test_round_trip(tmp_path, cell, tied):
     model = tiny_model(cell, tied_embeddings=tied)
     path = tmp_path / "deep" / "model.safetensors"
     save_checkpoint(Checkpoint(model.config, Vocabulary(WORDS), model_tensors(model)), path)
-    loaded = Captioner.load(path, "cpu")
+    loaded = Captioner.load(path, "cpu", "fp32")
     assert loaded.config == model.config
     before, after = model_tensors(model), model_tensors(loaded.model)
     assert before.keys() == after.keys()
@@ -43,7 +43,7 @@ def test_round_trip(tmp_path, cell, tied):
 
 
 def test_scores_and_origin_travel(saved):
-    captioner = Captioner.load(saved, "cpu")
+    captioner = Captioner.load(saved, "cpu", "fp32")
     assert captioner.scores == {"CIDEr-D": 12.5}
     assert captioner.origin == {"recipe": {"seed": 3}}
 

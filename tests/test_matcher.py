@@ -95,7 +95,7 @@ def command(data, output, *more: str) -> list[str]:
 
 def test_it_learns_which_caption_belongs_to_which_picture(data, tmp_path):
     assert main(command(data, tmp_path / "run", "--epochs", "12")) == 0
-    captioner = Captioner.load(tmp_path / "run" / "matched.safetensors", "cpu")
+    captioner = Captioner.load(tmp_path / "run" / "matched.safetensors", "cpu", "fp32")
     kinds = [("red", "circle"), ("blue", "square"), ("green", "triangle"), ("yellow", "circle")]
     grid = captioner.encode([data / "images" / f"{colour}_{shape}_0.png" for colour, shape in kinds])
     ids = [captioner.vocabulary.encode(["a", colour, shape]) for colour, shape in kinds]

@@ -11,6 +11,7 @@ from captioner import Caption, Captioner, CheckpointError
 from captioner.captioner import special_ids
 from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
 from captioner.config import SearchConfig
+from captioner.reading import sentence_log_probs
 from captioner.rerank import agreements, by_agreement, in_order
 from captioner.search import search
 from captioner.vocabulary import Vocabulary
@@ -83,7 +84,8 @@ def test_priors_are_the_log_probabilities_of_the_typical_photograph():
     special = special_ids(captioner.vocabulary)
     typical = captioner.model.typical_grid[None]
     (found,) = search(captioner.model.decoder, typical, special, SearchConfig(beam_size=4))
-    priors = captioner._priors([hypothesis.ids for hypothesis in found])
+    sentences = [hypothesis.ids for hypothesis in found]
+    priors = sentence_log_probs(captioner.model.decoder, typical, sentences, special)
     assert priors == pytest.approx([hypothesis.log_prob for hypothesis in found], abs=1e-4)
 
 
@@ -118,7 +120,7 @@ def test_a_model_is_finished_and_read_again(tmp_path):
     assert len(told) == 1
     assert "bad.png" in told[0]
     save_checkpoint(finished, tmp_path / "finished.safetensors")
-    captioner = Captioner.load(tmp_path / "finished.safetensors", "cpu")
+    captioner = Captioner.load(tmp_path / "finished.safetensors", "cpu", "fp32")
     assert captioner.config.encoder.image_size == 96
     expected = captioner.encode(photos[:2]).mean((0, 2, 3))
     assert torch.allclose(captioner.model.typical_grid.flatten(), expected, atol=1e-3, rtol=1e-3)

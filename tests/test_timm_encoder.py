@@ -81,7 +81,7 @@ def test_a_checkpoint_gives_the_same_grid(name, tmp_path):
     assert checkpoint.config == model.config
     assert checkpoint.config.encoder.fold_batch_norm is False
     assert torch.allclose(checkpoint.build().encoder(photos()), expected, atol=1e-5)
-    assert torch.allclose(Captioner.load(path, "cpu").model.encoder(photos()), expected, atol=1e-5)
+    assert torch.allclose(Captioner.load(path, "cpu", "fp32").model.encoder(photos()), expected, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -223,6 +223,6 @@ def test_a_captioner_is_trained_over_one(tmp_path):
     )
     with pytest.raises(SettingError, match=r"has no layer 'stages\.0' with weights\. It has conv_stem, bn1, blocks"):
         fit(recipe)
-    captioner = Captioner.load(fit(FitConfig(**(vars(recipe) | {"freeze_through": "blocks.0"}))), "cpu")
+    captioner = Captioner.load(fit(FitConfig(**(vars(recipe) | {"freeze_through": "blocks.0"}))), "cpu", "fp32")
     assert captioner.config.encoder.name == "timm/test_efficientnet"
     assert captioner.caption(draw("red", "circle")).words

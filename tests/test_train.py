@@ -62,7 +62,7 @@ def small(data, output, **settings) -> FitConfig:
 
 def test_a_small_network_learns_the_colours_it_is_shown(data, tmp_path):
     settings = {"epochs": 0, "fine_tune_epochs": 6, "fine_tune_learning_rate": 5e-3, "encoder_learning_rate": 2e-3}
-    captioner = Captioner.load(fit(small(data, tmp_path, **settings)), "cpu")
+    captioner = Captioner.load(fit(small(data, tmp_path, **settings)), "cpu", "fp32")
     # New pictures: the shapes lie elsewhere, on another ground. Chance would name 3 of 12 rightly.
     said = {(c, s): captioner.caption(draw(c, s, seed=500)).words for c in COLOURS for s in SHAPES}
     right = [colour for (colour, _), words in said.items() if set(words) & set(COLOURS) == {colour}]
@@ -131,7 +131,7 @@ def test_other_settings_or_no_flag_are_refused(data, tmp_path):
 def test_precisions_and_cells(data, tmp_path, precision, cell):
     settings = {"encoder": "squeezenet1_1", "encoder_layer": "", "attention": "dot", "untied": True}
     best = fit(small(data, tmp_path, precision=precision, cell=cell, doubly_stochastic=0.1, **settings))
-    caption = Captioner.load(best, "cpu").caption(draw("red", "circle"))
+    caption = Captioner.load(best, "cpu", "fp32").caption(draw("red", "circle"))
     assert caption.words
 
 
@@ -207,7 +207,9 @@ def test_a_run_may_start_from_a_model(data, tmp_path):
     assert second.scores["CIDEr-D"] == pytest.approx(scores["CIDEr-D"], abs=0.1)
     assert second.origin["started_from"]["recipe"]["attention"] == "dot"
     sharp = fit(small(data, tmp_path / "sharp", **settings, sharpen_attention=5.0))
-    maps = [Captioner.load(path, "cpu").caption(draw("red", "circle")).attention[0].max() for path in (first, sharp)]
+    maps = [
+        Captioner.load(path, "cpu", "fp32").caption(draw("red", "circle")).attention[0].max() for path in (first, sharp)
+    ]
     assert maps[1] > maps[0]
     again = small(data, tmp_path / "second", **settings)
     assert fit(again, resume=True) == tmp_path / "second" / "best.safetensors"

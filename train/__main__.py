@@ -137,6 +137,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--match", type=float, default=match, help="0 leaves the matcher out (%(default)s)")
     parser.add_argument("--batch-size", type=whole_number, default=25, help="photographs at a time (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
+    parser.add_argument("--precision", default="fp32", help="auto, fp32 or bf16 (%(default)s)")
 
 
 def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
@@ -254,10 +255,11 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         examples, unreadable = readable_photos(examples, tolerated_share=1.0)
         search = {name: getattr(arguments, name) for name in ("beam_size", "length_penalty", "rerank", "match")}
         SearchConfig.of(search)
-        captioner = Captioner.load(arguments.checkpoint, arguments.device)
+        captioner = Captioner.load(arguments.checkpoint, arguments.device, arguments.precision)
         written = write_captions(captioner, examples, arguments.batch_size, **search)
         texts = written.texts
         facts = search | {
+            "precision": captioner.precision,
             "milliseconds_per_photograph": round(1000 * written.seconds, 1),
             "left_out": unreadable + written.errors,
         }
@@ -322,7 +324,7 @@ def print_report(report: dict) -> None:
     elif attention:
         print("attention: no caption names a thing that is annotated in its photograph")
     facts = ("photographs", "references", "distinct_captions", "distinct_share", "words_used", "mean_words")
-    facts += ("beam_size", "rerank", "match", "milliseconds_per_photograph", "tokenizer")
+    facts += ("beam_size", "rerank", "match", "precision", "milliseconds_per_photograph", "tokenizer")
     known = (f"{name.replace('_', ' ')} {report[name]}" for name in facts if name in report)
     print("scores are times 100; " + ", ".join(known))
     for problem in report.get("left_out", []):

@@ -35,6 +35,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--checkpoint", metavar="FILE", help="model to use (default: the bundled one)")
     work.add_argument("--device", default="auto", help="auto, cpu, cuda, … (auto)")
     work.add_argument("--threads", type=whole_number, metavar="N", help="processor threads (default: torch's choice)")
+    numbers = "auto, fp32, or bf16: half precision, which auto takes where the machine is faster with it (auto)"
+    work.add_argument("--precision", default="auto", metavar="NAME", help=numbers)
     search = parser.add_argument_group("search")
     for setting in SEARCH_SETTINGS:
         search.add_argument(
@@ -59,7 +61,7 @@ def load_captioner(arguments: argparse.Namespace) -> "Captioner":
 
     Raises:
         CheckpointError: if the model cannot be used.
-        SettingError: if the device does not exist.
+        SettingError: if the device does not exist, or there is no such precision.
     """
     import torch
 
@@ -70,7 +72,7 @@ def load_captioner(arguments: argparse.Namespace) -> "Captioner":
     device = arguments.device
     if device in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         device = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
-    return Captioner.load(arguments.checkpoint, device)
+    return Captioner.load(arguments.checkpoint, device, arguments.precision)
 
 
 def whole_number(text: str) -> int:

@@ -118,7 +118,8 @@ def run_batch(captioner: Captioner, items: Sequence[Item], config: BatchConfig) 
             return run_to_standard_output(captioner, items, config, companions, interrupted)
         path = config.shard.part(config.output) if config.shard else rows_path(config.output)
         rows = JsonLines() if config.shard else row_format(config.output)
-        settings = {"model": captioner.identity} | asdict(config.search) | {"every": every}
+        made = {"model": captioner.identity, "precision": captioner.precision}
+        settings = made | asdict(config.search) | {"every": every}
         if config.shard and not config.overwrite:
             check_target(rows_path(config.output), settings)  # before the work, not when all is merged
         with Ledger(path, rows, settings, config.overwrite) as ledger:

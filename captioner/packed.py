@@ -1,0 +1,111 @@
+"""Weights that are laid out once, as the processor's matrix product wants them, for a network that only runs.
+
+A product with few rows, as a word-by-word search has, reads each weight once and does next to nothing with it. oneDNN
+otherwise brings a matrix into its own blocked order at every call, which then takes several times as long as the
+product itself. Where there is no oneDNN, and on a GPU, the same modules multiply as ever.
+
+Shapes: N rows, D width, I width of a cell's input.
+"""
+
+import copy
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# The number of rows that the blocked order is chosen for; measured on two cores, it suits from 1 to 256 equally.
+ROWS = 24
+
+
+class PackedLinear(nn.Module):
+    """`nn.Linear` with fixed weights: from (..., I) to (..., D), float32 outside whatever the weights are kept in.
+
+    Args:
+        weight: (D, I).
+        bias: (D,), or None.
+        dtype: what weights are kept in, and multiplied; sums are float32 in any case.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        weight = weight.detach().to(dtype).contiguous()
+        self.dtype = dtype
+        self.is_blocked = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS) if self.is_blocked else weight
+        self.bias = bias if bias is None else bias.detach().to(dtype)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The product, float32."""
+        inputs = inputs.to(self.dtype)
+        if self.is_blocked:
+            return torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "none", [], "").float()
+        return functional.linear(inputs, self.weight, self.bias).float()
+
+
+class PackedLSTM(nn.Module):
+    """`nn.LSTMCell` (Hochreiter and Schmidhuber 1997), with one product for all that its gates want."""
+
+    def __init__(self, cell: nn.LSTMCell, dtype: torch.dtype):
+        super().__init__()
+        self.gates = join(cell, dtype)
+
+    def forward(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Hidden and cell state (N, D) after an input (N, I)."""
+        hidden, memory = state
+        take, keep, news, show = self.gates(torch.cat([inputs, hidden], -1)).chunk(4, -1)
+        memory = keep.sigmoid() * memory + take.sigmoid() * news.tanh()
+        return show.sigmoid() * memory.tanh(), memory
+
+
+class PackedGRU(nn.Module):
+    """`nn.GRUCell` (Cho et al. 2014, arXiv:1406.1078)."""
+
+    def __init__(self, cell: nn.GRUCell, dtype: torch.dtype):
+        super().__init__()
+        self.of_input = PackedLinear(cell.weight_ih, cell.bias_ih, dtype)
+        self.of_hidden = PackedLinear(cell.weight_hh, cell.bias_hh, dtype)
+
+    def forward(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """Hidden state (N, D) after an input (N, I)."""
+        reset, update, news = self.of_input(inputs).chunk(3, -1)
+        old_reset, old_update, old_news = self.of_hidden(hidden).chunk(3, -1)
+        news = torch.tanh(news + torch.sigmoid(reset + old_reset) * old_news)
+        return torch.lerp(news, hidden, torch.sigmoid(update + old_update))
+
+
+class PackedRNN(nn.Module):
+    """`nn.RNNCell` with tanh (Elman 1990)."""
+
+    def __init__(self, cell: nn.RNNCell, dtype: torch.dtype):
+        super().__init__()
+        self.sum = join(cell, dtype)
+
+    def forward(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """Hidden state (N, D) after an input (N, I)."""
+        return torch.tanh(self.sum(torch.cat([inputs, hidden], -1)))
+
+
+PACKED = {nn.LSTMCell: PackedLSTM, nn.GRUCell: PackedGRU, nn.RNNCell: PackedRNN}
+
+
+def join(cell: nn.LSTMCell | nn.RNNCell, dtype: torch.dtype) -> PackedLinear:
+    """What a cell makes of its input and of its hidden state, as one product with both, one behind the other."""
+    return PackedLinear(torch.cat([cell.weight_ih, cell.weight_hh], 1), cell.bias_ih + cell.bias_hh, dtype)
+
+
+def packed(module: nn.Module, dtype: torch.dtype, exact: Collection[nn.Module] = ()) -> nn.Module:
+    """A copy of a network for use alone: its linear layers and recurrent cells are packed, all else is shared with it.
+
+    Args:
+        module: what is copied, and stays as it is.
+        dtype: what the packed weights are kept in.
+        exact: layers of it whose weights stay float32.
+    """
+    if isinstance(module, nn.Linear):
+        return PackedLinear(module.weight, module.bias, torch.float32 if module in exact else dtype)
+    if type(module) in PACKED:
+        return PACKED[type(module)](module, dtype)
+    twin = copy.copy(module)
+    twin._modules = {name: part and packed(part, dtype, exact) for name, part in module._modules.items()}
+    return twin
