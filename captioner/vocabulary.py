@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from nltk.tokenize import NLTKWordTokenizer
-
 PAD, START, END, UNKNOWN = "<pad>", "<start>", "<end>", "<unk>"
 SPECIAL_WORDS = (PAD, START, END, UNKNOWN)
 
@@ -45,6 +43,8 @@ def tokenize(caption: str) -> list[str]:
     It is the Penn Treebank convention ("a man 's hat") of the community's scorer, through nltk's
     pure-Python tokenizer, which needs neither Java nor a download.
     """
+    from nltk.tokenize import NLTKWordTokenizer  # slow to import, and captioning does without it
+
     # A full stop inside the text belongs to its word for the tokenizer ("day.night"); spaces free it.
     tokens = NLTKWordTokenizer().tokenize(caption.lower().replace("\n", " "))
     words = (token.strip(".") if token.strip(".") else token for token in tokens)
