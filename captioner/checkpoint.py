@@ -6,6 +6,7 @@ Nothing in it is executed when it is loaded; the header is JSON text.
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .config import CaptionerConfig
 from .errors import CheckpointError, SettingError
@@ -56,9 +58,11 @@ class Checkpoint:
         """
         try:
             # Without storage first, so that nothing is initialised only to be overwritten.
-            with torch.device("meta"):
+            with torch.device("meta"), Unfilled():
                 model = CaptionModel(self.config, len(self.vocabulary))
-                channels = model.encoder.grid_shape()[0]
+            restore_tensors(model, self.tensors)
+            # Measured with the weights in place: a grid without storage would make torch import its compiler.
+            channels = model.encoder.channels()
         except SettingError as error:
             raise CheckpointError(f"The checkpoint's architecture cannot be built: {error} {HINT}") from error
         if channels != self.config.decoder.grid_channels:
@@ -66,8 +70,22 @@ class Checkpoint:
                 f"The checkpoint's encoder gives {channels} channels, its decoder wants "
                 f"{self.config.decoder.grid_channels}. {HINT}"
             )
-        restore_tensors(model, self.tensors)
         return model.eval()
+
+
+class Unfilled(TorchFunctionMode):
+    """Leaves new parameters as they are where a module would fill them with normally distributed numbers.
+
+    Without storage that would change nothing, but torch would import its compiler for it, which takes a second.
+    """
+
+    def __torch_function__(
+        self, function: Callable, types: Sequence[type], args: Sequence = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Called by torch in place of each of its functions."""
+        if function in (nn.init.normal_, Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def model_tensors(model: CaptionModel) -> dict[str, Tensor]:

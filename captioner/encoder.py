@@ -4,6 +4,7 @@ Shapes: B photographs, S pixels a side, C channels, H x W cells of the grid.
 """
 
 import difflib
+import math
 from pathlib import Path
 
 import torch
@@ -37,6 +38,8 @@ DEFAULT_LAYERS = {
     "wide_resnet": "layer4",
 }
 
+# Pixels a side of a photograph that every network of torchvision takes; timm's may insist on their own size.
+SMALL = 128
 
 # Encoders whose ImageNet weights were trained on pixels from -1 to 1; all others on IMAGENET_MEAN and _STD.
 CENTRED = ("inception_v3", "googlenet", "efficientnet_v2_l")
@@ -95,12 +98,21 @@ def fold_batch_norm(graph: torch.fx.GraphModule) -> None:
             continue
         source = node.args[0]
         if source.op == "call_module" and isinstance(modules[source.target], nn.Conv2d) and len(source.users) == 1:
-            folded = fuse_conv_bn_eval(modules[source.target].eval(), modules[node.target].eval())
-            graph.set_submodule(source.target, folded)
+            graph.set_submodule(source.target, fold_pair(modules[source.target], modules[node.target]))
             node.replace_all_uses_with(source)
             graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
     graph.recompile()
+
+
+def fold_pair(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A convolution that does what these two do together; without storage (on "meta"), one that could hold it."""
+    if not convolution.weight.is_meta:
+        return fuse_conv_bn_eval(convolution.eval(), norm.eval())
+    # To compute with nothing, torch would import its compiler first.
+    if convolution.bias is None:
+        convolution.bias = nn.Parameter(norm.running_mean.new_empty(convolution.out_channels))
+    return convolution.eval()
 
 
 class Encoder(nn.Module):
@@ -198,6 +210,14 @@ class Encoder(nn.Module):
             )
         return tuple(grid.shape[1:])
 
+    def channels(self) -> int:
+        """Channels of the grid, measured on an empty photograph, and a small one if the network takes any size.
+
+        Raises:
+            SettingError: as `grid_shape`.
+        """
+        return self.grid_shape(min(SMALL, self.config.image_size) if self.stage is None else 0)[0]
+
 
 def build_graph(name: str, layer: str, pretrained: bool) -> torch.fx.GraphModule:
     """A network of torchvision through one of its layers, whose output it gives as "grid".
@@ -206,17 +226,34 @@ def build_graph(name: str, layer: str, pretrained: bool) -> torch.fx.GraphModule
         SettingError: if there is no such encoder or layer.
         CheckpointError: if its pretrained weights cannot be downloaded.
     """
-    model = build_model(name, "DEFAULT" if pretrained else None)
+    model = build_model(name, "DEFAULT" if pretrained else None).eval()
     layer = layer or default_layer(name, model)
-    extraction = import_torchvision().models.feature_extraction
-    nodes = extraction.get_graph_node_names(model.eval(), suppress_diff_warning=True)[1]
-    if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
+    tracer = make_tracer()
+    graph = tracer.trace(model)
+    within = [node for node, path in tracer.node_to_qualname.items() if f"{path}.".startswith(f"{layer}.")]
+    if not within:
         layers = [name for name, _ in model.named_children()]
         raise SettingError(f"Encoder {name!r} has no layer {layer!r}. Its parts are {', '.join(layers)}.")
-    extractor = extraction.create_feature_extractor(model, {layer: "grid"}, suppress_diff_warning=True)
-    # The extractor holds a graph for training and one for evaluation; only the latter is wanted
-    # (no auxiliary heads), so it is copied out of its wrapper.
-    return torch.fx.GraphModule(extractor, extractor.eval_graph)
+    graph.erase_node(graph.output_node())
+    graph.output({"grid": within[-1]})
+    network = torch.fx.GraphModule(model, graph)
+    network.graph.eliminate_dead_code()
+    network.delete_all_unused_submodules()
+    network.recompile()
+    return network
+
+
+def make_tracer() -> torch.fx.Tracer:
+    """What follows a network of torchvision and names each of its operations, as `create_feature_extractor` does.
+
+    That itself would follow it four times, to give a graph for training too; here only the one for evaluation is
+    wanted, which has no auxiliary heads.
+    """
+    torchvision = import_torchvision()
+    parts = [part for part in vars(torchvision.ops).values() if isinstance(part, type) and issubclass(part, nn.Module)]
+    return torchvision.models.feature_extraction.NodePathTracer(
+        autowrap_modules=(math, torchvision.ops), leaf_modules=parts
+    )
 
 
 def build_model(name: str, weights: str | None) -> nn.Module:
@@ -236,6 +273,9 @@ def build_model(name: str, weights: str | None) -> nn.Module:
             arguments |= {"init_weights": False, "aux_logits": False}
     try:
         return torchvision.models.get_model(name, **arguments)
+    except NotImplementedError:  # RegNet computes its sizes with tensors, which without storage cannot be read
+        with torch.device("cpu"):
+            return torchvision.models.get_model(name, **arguments)
     except OSError as error:
         raise CheckpointError(
             f"The ImageNet weights of {name} could not be downloaded: {error}. "

@@ -1,11 +1,19 @@
 """Packages whose import needs a hand: one that may be built for another torch, and four that may be missing."""
 
 import functools
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import torch
 
 from .errors import PhotoError, SettingError
+
+# The module of torch's compiler that torchvision imports a function of.
+COMPILER = "torch._dynamo.utils"
 
 
 @functools.cache
@@ -16,15 +24,53 @@ def import_torchvision() -> ModuleType:
     import fails, though models and transforms need none of them. Declaring the two operators that it
     registers fakes for is enough; with matching builds nothing is declared.
     """
-    try:
-        import torchvision.models.feature_extraction
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision.models.feature_extraction
+    with compiler_left_out():
+        try:
+            import torchvision.models.feature_extraction
+        except RuntimeError as error:
+            if "torchvision::nms" not in str(error):
+                raise
+            torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            import torchvision.models.feature_extraction
     return torchvision
+
+
+@contextmanager
+def compiler_left_out() -> Iterator[None]:
+    """Let torchvision be imported without torch's compiler, whose import takes twice as long as all of torchvision.
+
+    One of torchvision's operators, which no encoder has, imports a function of the compiler that it calls when it
+    runs. It gets one that imports the compiler only then.
+    """
+    if COMPILER in sys.modules:
+        yield
+        return
+    stand_in = CompilerLater(COMPILER)
+    sys.modules[COMPILER] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get(COMPILER) is stand_in:
+            del sys.modules[COMPILER]
+
+
+class CompilerLater(ModuleType):
+    """Has the one function that is imported ahead of its use; whoever wants another name gets the real module's."""
+
+    @staticmethod
+    def is_compile_supported(device_type: str) -> bool:
+        """Whether torch can compile for a kind of device."""
+        from torch._dynamo.utils import is_compile_supported
+
+        return is_compile_supported(device_type)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python's own questions about a module
+            raise AttributeError(name)
+        if sys.modules.get(COMPILER) is self:
+            del sys.modules[COMPILER]
+        return getattr(importlib.import_module(COMPILER), name)
 
 
 def import_timm(encoder: str) -> ModuleType:

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from captioner import CheckpointError, SettingError
-from captioner.config import EncoderConfig
+from captioner.checkpoint import Checkpoint, model_tensors
+from captioner.config import CaptionerConfig, DecoderConfig, EncoderConfig
 from captioner.encoder import (
     DEFAULT_LAYERS,
     Encoder,
@@ -16,6 +17,10 @@ from captioner.encoder import (
     encoder_names,
     import_torchvision,
 )
+from captioner.model import CaptionModel
+from captioner.vocabulary import Vocabulary
+
+from .drawing import WORDS
 
 FAMILIES = {
     "alexnet": (256, 7, 7),
@@ -51,6 +56,17 @@ def test_every_family_gives_a_grid(name):
     assert grid.shape == (2, *FAMILIES[name])
     assert torch.isfinite(grid).all()
     assert not torch.equal(grid[0], grid[1])
+
+
+@pytest.mark.parametrize("name", ["densenet121", "inception_v3", "mobilenet_v3_small", "regnet_y_400mf", "resnet18"])
+def test_a_network_comes_back_from_a_checkpoint(name):
+    encoder = EncoderConfig(name, image_size=160)
+    decoder = DecoderConfig(grid_channels=FAMILIES[name][0], width=8, embedding_width=8, attention_width=8)
+    model = CaptionModel(CaptionerConfig(encoder, decoder), len(WORDS)).eval()
+    tensors = model_tensors(model)
+    built = Checkpoint(model.config, Vocabulary(WORDS), tensors).build()
+    assert built.encoder.graph.code == model.encoder.graph.code
+    assert all(torch.equal(value, tensors[name]) for name, value in model_tensors(built).items())
 
 
 def test_every_family_was_walked():
