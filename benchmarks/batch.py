@@ -22,6 +22,7 @@ import torch
 from captioner import Captioner, SearchConfig, open_photo
 from captioner.batch.run import BatchConfig, run_batch
 from captioner.batch.sources import Item, find_items
+from captioner.threads import set_threads
 
 from .pictures import photographs
 from .soak import ALLOWED, resident
@@ -39,10 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=int, default=96, help="of each size (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="(default: as many as this process may use)")
     parser.add_argument("--soak", type=int, default=0, metavar="N", help="only caption N small ones, and watch")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    set_threads(arguments.threads)
     captioner = Captioner.load(device="cpu")
     with tempfile.TemporaryDirectory() as place:
         if arguments.soak:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from captioner.captioner import BUNDLED
 from captioner.checkpoint import load_checkpoint, with_prefix
 from captioner.errors import CaptionerError
+from captioner.threads import set_threads
 from train.learn.config import PRECISIONS, FitConfig
 from train.learn.fit import fit
 
@@ -154,6 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train what is not yet trained, then print and draw."""
     chosen = parse(arguments)
     output = Path(chosen.output)
+    set_threads()
     try:
         for choice in CHOICES:
             print(f"\n{choice.label}", flush=True)

@@ -1,4 +1,4 @@
-"""How fast photographs are captioned: python -m benchmarks.speed PHOTO_OR_FOLDER… [--threads 2] [--repeat 10].
+"""How fast photographs are captioned: python -m benchmarks.speed PHOTO_OR_FOLDER… [--threads N] [--repeat 10].
 
 Prints loading time, milliseconds for each photograph of a batch (opening, encoding, searching), and the
 peak of memory. The README's speed figures come from here.
@@ -14,6 +14,7 @@ import torch
 
 from captioner import Captioner, open_photo
 from captioner.batch.sources import find_items
+from captioner.threads import set_threads
 
 SEARCHES: dict[str, dict[str, Any]] = {
     "beam 1": {"beam_size": 1},
@@ -27,10 +28,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="(default: as many as this process may use)")
     parser.add_argument("--repeat", type=int, default=10, help="the best of so many runs counts (%(default)s)")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    set_threads(arguments.threads)
     files = [item.path for item in find_items(arguments.photos)]
 
     start = time.perf_counter()

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from captioner.captioner import BUNDLED
+from captioner.threads import set_threads
 from train.learn.config import FitConfig
 from train.learn.fit import make_loader
 from train.learn.processes import Processes
@@ -78,6 +79,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.measure:
         captions, stage, precision = arguments.measure
+        set_threads()
         rate = measure(Path(captions), stage, precision, arguments.batches)
         if int(os.environ.get("RANK", "0")) == 0:
             print(json.dumps({"captions_per_second": rate}))

@@ -16,6 +16,7 @@ from captioner import Captioner, SearchConfig
 from captioner.batch.options import whole_number
 from captioner.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from captioner.errors import CaptionerError, DataError, SettingError
+from captioner.threads import set_threads
 
 from .check import Source, check_data
 from .data.captions import Example, read_captions, readable_photos
@@ -360,6 +361,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_evaluate_arguments(evaluate_parser)
     evaluate_parser.set_defaults(run=run_evaluate)
     chosen = parser.parse_args(arguments)
+    set_threads()
     try:
         chosen.run(chosen)
     except CaptionerError as error:

@@ -1,10 +1,11 @@
 """Reading ahead: photographs are read and decoded in other threads while the model works."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from ..threads import processors
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -34,5 +35,5 @@ def ahead(make: Callable[[Given], Made], given: Iterable[Given], workers: int, m
 
 
 def default_workers() -> int:
-    """As many threads as this process may use cores, but no more than four, since each may hold a large photograph."""
-    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """A thread for each processor of this process, but no more than four, since each may hold a large photograph."""
+    return min(4, processors())

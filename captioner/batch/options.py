@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..config import SearchConfig
+from ..threads import set_threads
 
 if TYPE_CHECKING:
     from ..captioner import Captioner
@@ -34,7 +35,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--batch-size", type=whole_number, default=8, metavar="N", help="photographs at a time (8)")
     work.add_argument("--checkpoint", metavar="FILE", help="model to use (default: the bundled one)")
     work.add_argument("--device", default="auto", help="auto, cpu, cuda, … (auto)")
-    work.add_argument("--threads", type=whole_number, metavar="N", help="processor threads (default: torch's choice)")
+    work.add_argument(
+        "--threads", type=whole_number, metavar="N", help="processor threads (default: as many as this process may use)"
+    )
     numbers = "auto, fp32, or bf16: half precision, which auto takes where the machine is faster with it (auto)"
     work.add_argument("--precision", default="auto", metavar="NAME", help=numbers)
     search = parser.add_argument_group("search")
@@ -67,8 +70,7 @@ def load_captioner(arguments: argparse.Namespace) -> "Captioner":
 
     from ..captioner import Captioner
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    set_threads(arguments.threads)
     device = arguments.device
     if device in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         device = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"

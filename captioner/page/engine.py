@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioner import Caption, Captioner, CaptionerError, SearchConfig, open_photo
+from captioner.threads import set_threads
 
 from .host import keep_to_itself
 
@@ -162,6 +163,7 @@ def load_engine() -> Engine:
         CaptionerError: if it cannot be loaded; the log says why.
     """
     keep_to_itself()
+    set_threads()
     try:
         engine = Engine(Captioner.load(os.environ.get("CAPTIONER_CHECKPOINT")))
     except CaptionerError as error:
