@@ -39,16 +39,13 @@ class Start:
     page: Page | None
 
 
-def measure(
-    photos: Sequence[Path], precisions: Sequence[str], rounds: int, threads: int | None, with_page: bool
-) -> Start:
+def measure(photos: Sequence[Path], precisions: Sequence[str], rounds: int, with_page: bool) -> Start:
     """Start processes, and look at the clock and their memory.
 
     Args:
         photos: to caption; most is done with the first alone.
         precisions: in which to measure memory.
         rounds: how often each process is started.
-        threads: of torch in them, if not its choice.
         with_page: whether to start the page, too.
 
     Raises:
@@ -63,11 +60,11 @@ def measure(
     ran = {name: [] for name in commands}
     for _ in range(rounds + 1):
         for name, command in commands.items():
-            ran[name].append(run_python(*command, threads=threads))
+            ran[name].append(run_python(*command))
     memory = {TORCH: ran[TORCH][0].memory}
     for precision in precisions:
         for what, chosen in (("one photograph", names[:1]), (f"{len(names)} photographs, batch 8", names)):
-            process = run_python("-m", "captioner", "--precision", precision, *chosen, threads=threads)
+            process = run_python("-m", "captioner", "--precision", precision, *chosen)
             memory[f"{what}, {precision}"] = process.memory
     # The first of each has read files from the disk that lie in memory now.
     return Start(

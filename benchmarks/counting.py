@@ -17,34 +17,38 @@ from torch.utils.flop_counter import FlopCounterMode
 from captioner.config import SearchConfig
 from captioner.decoder import Decoder, State, Step
 from captioner.model import CaptionModel
+from captioner.packed import PackedLinear
 from captioner.search import SpecialIds, search
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What one model needs.
+    """Multiply-adds of a model.
 
     Attributes:
-        encoder: multiply-adds of the encoder for one photograph.
-        start: those of the decoder before the first word, for one photograph.
-        step: those of one word of one sentence.
-        encoder_weights: numbers that are the encoder's weights.
-        step_weights: numbers that every step reads, however many sentences it goes on with.
+        encoder: for one photograph.
+        start: of the decoder before the first word, for one photograph.
+        step: of the decoder for one word of one sentence.
     """
 
     encoder: int
     start: int
     step: int
-    encoder_weights: int
-    step_weights: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Bytes of weights as a captioner keeps them: of the encoder, and those that every step of the decoder reads."""
+
+    encoder: int
+    step: int
 
 
 def count(model: CaptionModel) -> Counts:
-    """Count what a model needs, by running it once on an empty photograph.
+    """Count what a model does, by running it once on an empty photograph.
 
     Args:
-        model: as `Checkpoint.build` gives it, in float32; of one that was changed to run faster the counter may not
-            know the operations.
+        model: as `Checkpoint.build` gives it; the counter does not know the operations of packed weights.
     """
     size = model.config.encoder.image_size
     photo = torch.zeros(1, 3, size, size, dtype=torch.uint8)
@@ -57,8 +61,6 @@ def count(model: CaptionModel) -> Counts:
             encoder=multiply_adds(lambda: model.encoder(photo)),
             start=multiply_adds(lambda: decoder.start(grid)),
             step=multiply_adds(lambda: decoder.step(words, state, memory)),
-            encoder_weights=numbers(model.encoder),
-            step_weights=sum(numbers(part) for part in step_parts(decoder)),
         )
 
 
@@ -69,14 +71,20 @@ def multiply_adds(action: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2
 
 
-def numbers(module: nn.Module) -> int:
-    """How many numbers a module's weights are."""
-    return sum(weight.numel() for weight in module.parameters())
+def weigh(encoder: nn.Module, decoder: Decoder) -> Weights:
+    """Count the weights of an encoder and a decoder, packed or not, in whatever precision they are."""
+    # Of the words' embeddings a step reads only a few rows, and it does not project the grid.
+    parts = (decoder.attention_cell, decoder.attention, decoder.language_cell, decoder.output, decoder.words)
+    return Weights(encoder=bytes_of(encoder), step=sum(map(bytes_of, parts)))
 
 
-def step_parts(decoder: Decoder) -> list[nn.Module]:
-    """The modules that a step uses whole; of the words' embeddings it reads only a few rows."""
-    return [decoder.attention_cell, decoder.attention, decoder.language_cell, decoder.output, decoder.words]
+def bytes_of(module: nn.Module) -> int:
+    """Bytes of a module's weights."""
+    total = 0
+    for part in module.modules():
+        own = (part.weight, part.bias) if isinstance(part, PackedLinear) else part.parameters(recurse=False)
+        total += sum(tensor.numel() * tensor.element_size() for tensor in own if tensor is not None)
+    return total
 
 
 @dataclass(frozen=True)

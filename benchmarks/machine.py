@@ -12,8 +12,8 @@ from .timing import best_of
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CPU_INFO = Path("/proc/cpuinfo")
-# Of the processor's flags, those that decide how fast products of matrices can be.
-FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 BF16", "amx_bf16": "AMX"}
+# What decides how fast products of matrices can be, as `torch.cpu.get_capabilities` names it and as people do.
+INSTRUCTIONS = {"avx2": "AVX2", "avx512_f": "AVX-512", "avx512_bf16": "AVX-512 BF16", "amx_bf16": "AMX"}
 SIDE = 2048
 # Larger than the caches of most processors, of which some have 256 MB.
 LARGE = 2**29
@@ -25,7 +25,7 @@ class Machine:
 
     Attributes:
         processor: its name.
-        instructions: the sets of FLAGS that it has.
+        instructions: those of INSTRUCTIONS that it has.
         cores: logical ones that this process may use.
         threads: of torch.
         peaks: the most GFLOP/s by precision, in a product of large matrices.
@@ -48,10 +48,10 @@ def measure(weights: Mapping[str, int]) -> Machine:
     Args:
         weights: the bytes that a decoder's weights take in each precision that counts.
     """
-    processor, instructions = describe()
+    capabilities = torch.cpu.get_capabilities()
     return Machine(
-        processor=processor,
-        instructions=instructions,
+        processor=name_processor(),
+        instructions=tuple(name for flag, name in INSTRUCTIONS.items() if capabilities.get(flag)),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         peaks={precision: peak(DTYPES[precision]) for precision in weights},
@@ -60,23 +60,19 @@ def measure(weights: Mapping[str, int]) -> Machine:
     )
 
 
-def describe(information: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """The processor's name, and which of FLAGS it has.
+def name_processor(information: str | None = None) -> str:
+    """The processor's name, with the numbers that tell generations apart where a virtual machine hides the name.
 
     Args:
-        information: what /proc/cpuinfo says; the default is this machine's, and nothing where there is none.
+        information: what /proc/cpuinfo says; by default this machine's, or nothing where there is none.
     """
     if information is None:
         information = CPU_INFO.read_text() if CPU_INFO.exists() else ""
-    lines = [line.partition(":") for line in information.splitlines()]
-    known: dict[str, str] = {}
-    for name, _, value in lines:
-        known.setdefault(name.strip(), value.strip())
-    flags = set(known.get("flags", "").split())
-    instructions = tuple(name for flag, name in FLAGS.items() if flag in flags)
-    processor = known.get("model name") or platform.processor() or platform.machine()
-    generation = [f"{name} {known[name]}" for name in ("cpu family", "model") if known.get(name)]
-    return processor + (f" ({', '.join(generation)})" if generation else ""), instructions
+    first, *_ = information.split("\n\n")
+    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    name = known.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{number} {known[number]}" for number in ("cpu family", "model") if known.get(number)]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def peak(dtype: torch.dtype, side: int = SIDE) -> float:

@@ -10,23 +10,24 @@ aims in `speed_report.py` are met. The README's speed figures come from here. Le
 
 import argparse
 import operator
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from captioner import Captioner, SearchConfig, open_photo
+from captioner import Caption, Captioner, SearchConfig, open_photo
 from captioner.batch.options import whole_number
 from captioner.batch.sources import find_items
-from captioner.captioner import BUNDLED, special_ids
-from captioner.checkpoint import load_checkpoint
+from captioner.captioner import special_ids
 from captioner.errors import CaptionerError, SettingError
+from captioner.precision import half_is_faster
 
 from . import cold_start, machine
-from .counting import count, count_work
+from .counting import count, count_work, weigh
 from .pictures import EXAMPLES
 from .reference_decoder import ReferenceDecoder
 from .speed_report import BATCHES, DEFAULT, Case, Measurements, report
@@ -40,6 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+        os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # of the processes that are started
     try:
         photos = find_photos(arguments.photos)
         print(report(measure(photos, arguments)))
@@ -51,8 +53,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """What the command is told."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="*", metavar="PHOTO_OR_FOLDER", help="(the examples)")
-    has_bf16 = {"AVX-512 BF16", "AMX"} & set(machine.describe()[1])
-    precisions = ["fp32", "bf16"] if has_bf16 else ["fp32"]
+    precisions = ["fp32", "bf16"] if half_is_faster(torch.device("cpu")) else ["fp32"]
     parser.add_argument("--precisions", nargs="+", choices=machine.DTYPES, default=precisions, help="(%(default)s)")
     parser.add_argument("--threads", type=whole_number, help="of torch (its choice)")
     parser.add_argument("--rounds", type=whole_number, default=7, help="whose medians count (%(default)s)")
@@ -77,38 +78,36 @@ def find_photos(names: Sequence[str]) -> list[Path]:
 
 def measure(photos: Sequence[Path], arguments: argparse.Namespace) -> Measurements:
     """All that is measured."""
-    model = load_checkpoint(BUNDLED).build().eval()  # as it was saved, whatever a captioner makes of it to be fast
     captioners = {precision: Captioner.load(device="cpu", precision=precision) for precision in arguments.precisions}
     exact = captioners["fp32"]
     special = special_ids(exact.vocabulary)
     pixels = torch.stack([exact.prepare(open_photo(photo)) for photo in photos])
-    grids = exact.encode_pixels(pixels)
-    reference = ReferenceDecoder(model.decoder, special)
-    counts = count(model)
-    weights = {precision: counts.step_weights * machine.DTYPES[precision].itemsize for precision in captioners}
+    grids = torch.cat(encode_all(exact, pixels.split(max(BATCHES))))
+    reference = ReferenceDecoder(exact.model.decoder, special)
+    weights = {precision: weigh(captioner._encoder, captioner._decoder) for precision, captioner in captioners.items()}
     return Measurements(
         photographs=len(photos),
-        seconds=time_all(captioners, pixels, reference, arguments.rounds),
-        counts=counts,
-        work={size: count_work(model.decoder, grids.split(size), special, SEARCHES["beam 3"]) for size in BATCHES},
-        machine=machine.measure(weights),
-        start=cold_start.measure(
-            photos, arguments.precisions, arguments.rounds, arguments.threads, not arguments.no_page
-        ),
+        seconds=time_all(captioners, pixels, reference_actions(reference, grids), arguments.rounds),
+        counts=count(exact.model),
+        weights=weights,
+        work={
+            size: count_work(exact.model.decoder, grids.split(size), special, SEARCHES["beam 3"]) for size in BATCHES
+        },
+        machine=machine.measure({precision: size.step for precision, size in weights.items()}),
+        start=cold_start.measure(photos, arguments.precisions, arguments.rounds, not arguments.no_page),
         same_as_reference=compare_with_reference(exact, reference, grids),
         same_as_fp32=compare_precisions(captioners, pixels),
     )
 
 
 def time_all(
-    captioners: dict[str, Captioner], pixels: Tensor, reference: ReferenceDecoder, rounds: int
+    captioners: dict[str, Captioner], pixels: Tensor, others: Mapping[Case, Callable[[], object]], rounds: int
 ) -> dict[Case, list[float]]:
-    """Seconds for a photograph in each case, in each round."""
-    actions: dict[Case, Callable[[], object]] = {}
+    """Seconds for a photograph in each case, of each captioner and of others, in each round."""
+    actions = dict(others)
     for precision, captioner in captioners.items():
         for size in BATCHES:
             actions |= own_actions(captioner, precision, pixels.split(size))
-    actions |= reference_actions(reference, captioners["fp32"].encode_pixels(pixels))
     print(f"Timing {len(actions)} cases in turns, {rounds} rounds …", file=sys.stderr)
     in_turn(1, actions)  # first calls pay for memory that later ones reuse
     seconds = in_turn(rounds, actions)
@@ -117,7 +116,7 @@ def time_all(
 
 def own_actions(captioner: Captioner, precision: str, batches: Sequence[Tensor]) -> dict[Case, Callable[[], object]]:
     """What is timed of a captioner, over batches of one size."""
-    grids = [captioner.encode_pixels(batch) for batch in batches]
+    grids = encode_all(captioner, batches)
     size = len(batches[0])
     actions = {Case(precision, size, "encoder"): partial(encode_all, captioner, batches)}
     for name, config in SEARCHES.items():
@@ -126,22 +125,19 @@ def own_actions(captioner: Captioner, precision: str, batches: Sequence[Tensor])
     return actions
 
 
-def encode_all(captioner: Captioner, batches: Sequence[Tensor]) -> None:
-    """Encode batches of pixels, uint8 (B, 3, S, S)."""
-    for batch in batches:
-        captioner.encode_pixels(batch)
+def encode_all(captioner: Captioner, batches: Sequence[Tensor]) -> list[Tensor]:
+    """Grids, (B, C, H, W), of batches of pixels, uint8 (B, 3, S, S)."""
+    return [captioner.encode_pixels(batch) for batch in batches]
 
 
-def decode_all(captioner: Captioner, grids: Sequence[Tensor], config: SearchConfig) -> None:
-    """Search for captions of batches of grids, (B, C, H, W)."""
-    for grid in grids:
-        captioner.decode(grid, **vars(config))
+def decode_all(captioner: Captioner, grids: Sequence[Tensor], config: SearchConfig) -> list[Caption]:
+    """Captions of batches of grids, (B, C, H, W)."""
+    return [caption for grid in grids for caption in captioner.decode(grid, **vars(config))]
 
 
-def caption_all(captioner: Captioner, batches: Sequence[Tensor], config: SearchConfig) -> list[str]:
-    """Captions of batches of pixels, uint8 (B, 3, S, S)."""
-    found = [captioner.decode(captioner.encode_pixels(batch), **vars(config)) for batch in batches]
-    return [caption.text for captions in found for caption in captions]
+def caption_all(captioner: Captioner, batches: Sequence[Tensor], config: SearchConfig) -> list[Caption]:
+    """Captions of batches of pixels, uint8 (B, 3, S, S), each of which is searched as soon as it is encoded."""
+    return [caption for batch in batches for caption in decode_all(captioner, encode_all(captioner, [batch]), config)]
 
 
 def reference_actions(reference: ReferenceDecoder, grids: Tensor) -> dict[Case, Callable[[], object]]:
@@ -163,23 +159,20 @@ def compare_with_reference(captioner: Captioner, reference: ReferenceDecoder, gr
     same = {}
     for name, config in SEARCHES.items():
         if not config.rerank:
-            own = [
-                captioner.vocabulary.encode(caption.words)[1:-1] for caption in captioner.decode(grids, **vars(config))
-            ]
+            captions = decode_all(captioner, grids.split(max(BATCHES)), config)
+            own = [captioner.vocabulary.encode(caption.words)[1:-1] for caption in captions]
             same[name] = sum(map(operator.eq, own, write_all(reference, grids, config)))
     return same
 
 
-def compare_precisions(captioners: dict[str, Captioner], pixels: Tensor) -> dict[str, int]:
+def compare_precisions(captioners: Mapping[str, Captioner], pixels: Tensor) -> dict[str, int]:
     """How many captions are the same in bf16 as in fp32, by search; nothing unless both are there."""
     if not {"fp32", "bf16"} <= captioners.keys():
         return {}
-    same = {}
+    batches, same = pixels.split(max(BATCHES)), {}
     for name, config in SEARCHES.items():
-        exact, fast = (
-            caption_all(captioners[precision], pixels.split(max(BATCHES)), config) for precision in ("fp32", "bf16")
-        )
-        same[name] = sum(map(operator.eq, exact, fast))
+        exact, fast = (caption_all(captioners[precision], batches, config) for precision in ("fp32", "bf16"))
+        same[name] = sum(one.text == other.text for one, other in zip(exact, fast, strict=True))
     return same
 
 

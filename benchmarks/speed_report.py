@@ -8,12 +8,12 @@ from typing import NamedTuple
 import torch
 
 from .cold_start import LIBRARY, PHOTOGRAPH, TORCH, UNWANTED, Start
-from .counting import Counts, Work
-from .machine import DTYPES, Machine
+from .counting import Counts, Weights, Work
+from .machine import Machine
 from .timing import ratio
 
 BATCHES = (1, 8)
-DEFAULT = "the default"
+DEFAULT = "the default search"
 # How many times as long as the encoder alone, encoder and beam 3 may take, by precision and batch size.
 MOST_OF_ENCODER = {("fp32", 1): 1.4, ("fp32", 8): 1.25, ("bf16", 1): 1.8, ("bf16", 8): 1.5}
 # How many times as fast as the reference decoder a search with beam 3 is to be, by batch size.
@@ -45,6 +45,7 @@ class Measurements:
         photographs: how many were captioned.
         seconds: for a photograph, in each round, by case.
         counts: what the model has to do.
+        weights: what it has to read, by precision.
         work: what a search with beam 3 did for all photographs, by batch size.
         machine: where it ran.
         start: of processes.
@@ -55,6 +56,7 @@ class Measurements:
     photographs: int
     seconds: dict[Case, list[float]]
     counts: Counts
+    weights: dict[str, Weights]
     work: dict[int, Work]
     machine: Machine
     start: Start
@@ -122,59 +124,60 @@ def milliseconds(found: Measurements, case: Case) -> str:
 
 def comparisons(found: Measurements) -> Iterable[str]:
     """Sentences on how many captions agree."""
-    for same, of in ((found.same_as_reference, "the reference decoder's"), (found.same_as_fp32, "bf16's and fp32's")):
+    told = "Captions that the reference decoder writes as well", "Captions that are the same in bf16 as in fp32"
+    for what, same in zip(told, (found.same_as_reference, found.same_as_fp32), strict=True):
         if same:
             counts = ", ".join(f"{count} with {search}" for search, count in same.items())
-            yield f"Of {found.photographs} captions the same as {of}: {counts}."
+            yield f"{what}, of {found.photographs}: {counts}."
 
 
 def limit_table(found: Measurements) -> str:
     """Operations, bytes and what the machine could do at most, beside what was reached."""
-    machine, counts = found.machine, found.counts
-    rows = []
-    for precision in machine.peaks:
+    counts, rows = found.counts, []
+    for precision, weights in found.weights.items():
         for batch in BATCHES:
-            operations, weights = counts.encoder, counts.encoder_weights / batch
             case = Case(precision, batch, "encoder")
-            rows.append(limit_row("encoder", found, case, operations, weights, machine.memory))
-        for batch in BATCHES:
-            work = found.work[batch]
-            operations = (counts.start * found.photographs + counts.step * work.rows) / found.photographs
-            weights = counts.step_weights * work.steps / found.photographs
+            rows.append(limit_row("encoder", found, case, counts.encoder, weights.encoder / batch))
+        for batch, work in found.work.items():
             case = Case(precision, batch, "search", "beam 3")
-            rows.append(limit_row("search, beam 3", found, case, operations, weights, machine.caches[precision]))
+            multiply_adds = counts.start + counts.step * work.rows / found.photographs
+            rows.append(
+                limit_row("search, beam 3", found, case, multiply_adds, weights.step * work.steps / found.photographs)
+            )
     heading = ["", "ms", "GFLOP", "MB of weights", "GFLOP/s", "GB/s", "least ms", "share of the limit"]
     told = "For a photograph, and the least time in which the machine could do the operations and read the weights:"
-    return "\n\n".join((limits(counts, machine), told, table(heading, rows)))
+    return "\n\n".join((limits(found), told, table(heading, rows)))
 
 
-def limits(counts: Counts, machine: Machine) -> str:
+def limits(found: Measurements) -> str:
     """What was counted, and what the machine can do at most."""
+    counts, machine = found.counts, found.machine
+    sizes = ", ".join(f"{weights.step / 1e6:.1f} MB in {precision}" for precision, weights in found.weights.items())
     peaks = ", ".join(f"{peak:.0f} GFLOP/s in {precision}" for precision, peak in machine.peaks.items())
     caches = ", ".join(f"{speed:.0f} GB/s in {precision}" for precision, speed in machine.caches.items())
-    size = counts.step_weights * DTYPES["fp32"].itemsize / 1e6
     return (
         f"Counted: {counts.encoder / 1e9:.2f} billion multiply-adds in the encoder for a photograph; in the decoder "
         f"{counts.start / 1e6:.1f} million before the first word, and {counts.step / 1e6:.2f} million for each word of "
-        f"each beam, at which {size:.1f} MB of weights are read in fp32. Measured limits: {peaks} (a product of large "
-        f"matrices); {machine.memory:.0f} GB/s from memory; from a tensor as large as those weights {caches}."
+        f"each beam. At each word all beams of a batch read the weights of a step once: {sizes}. Measured limits: "
+        f"{peaks} (a product of large matrices); {machine.memory:.0f} GB/s from memory; from a tensor as large as the "
+        f"weights of a step, {caches}."
     )
 
 
-def limit_row(
-    name: str, found: Measurements, case: Case, multiply_adds: float, weights: float, bandwidth: float
-) -> list[str]:
-    """A row of `limit_table`: multiply-adds and numbers read for a photograph, in a case; GB/s from where they are."""
-    seconds = median(found.seconds[case])
-    operations, read = 2 * multiply_adds / 1e9, weights * DTYPES[case.precision].itemsize / 1e9
-    least = max(operations / found.machine.peaks[case.precision], read / bandwidth)
+def limit_row(name: str, found: Measurements, case: Case, multiply_adds: float, read: float) -> list[str]:
+    """A row of `limit_table`: multiply-adds and bytes of weights read for a photograph, in a case."""
+    machine, seconds = found.machine, median(found.seconds[case])
+    # Between two steps a decoder's weights may stay in the caches; between two photographs an encoder's hardly do.
+    bandwidth = machine.memory if case.part == "encoder" else machine.caches[case.precision]
+    operations = 2 * multiply_adds
+    least = max(operations / machine.peaks[case.precision], read / bandwidth) / 1e9
     return [
         f"{name}, {case.precision}, {batch_name(case.batch)}",
         f"{1000 * seconds:.1f}",
-        f"{operations:.2f}",
-        f"{1000 * read:.0f}",
-        f"{operations / seconds:.0f}",
-        f"{read / seconds:.1f}",
+        f"{operations / 1e9:.2f}",
+        f"{read / 1e6:.0f}",
+        f"{operations / 1e9 / seconds:.0f}",
+        f"{read / 1e9 / seconds:.1f}",
         f"{1000 * least:.1f}",
         f"{100 * least / seconds:.0f} %",
     ]
@@ -201,7 +204,7 @@ def bf16_aims(found: Measurements) -> Iterable[Aim]:
     """How much faster bf16 is, where the processor has instructions for it."""
     wanted = next((least for name, least in LEAST_OF_BF16.items() if name in found.machine.instructions), None)
     for search in ("beam 3", DEFAULT):
-        what = f"encoder and search with {search}, bf16 against fp32, in a batch of 8"
+        what = f"encoder and {search}, bf16 against fp32, in a batch of 8"
         fast = found.seconds.get(Case("bf16", 8, "both", search))
         if wanted is None or fast is None:
             yield Aim(what, "2 times as fast with AMX, 1.4 with AVX-512 BF16", "", None)

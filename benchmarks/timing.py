@@ -1,7 +1,6 @@
 """Clocks for the benchmarks: of calls, of whole processes, and of several things that are to be compared."""
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -65,18 +64,14 @@ class Process:
     output: str
 
 
-def run_python(*arguments: str, threads: int | None = None) -> Process:
+def run_python(*arguments: str) -> Process:
     """Run Python with arguments, from the project's folder.
-
-    Args:
-        threads: of torch, if not its own choice.
 
     Raises:
         OSError: if it fails.
     """
-    environment = dict(os.environ) | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     command = [sys.executable, "-c", RUNNER, sys.executable, *arguments]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     code, seconds, memory, output, errors = json.loads(ran.stdout)
     if code:
         raise OSError(f"python {' '.join(arguments)} failed with status {code}: {errors.strip()}")
