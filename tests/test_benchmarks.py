@@ -23,16 +23,18 @@ SETTINGS = [
     {"beam_size": 5},
     {"beam_size": 3, "length_penalty": 0.0, "block_ngram": 1, "maximum_length": 30},
     {"beam_size": 5, "length_penalty": 2.0, "block_ngram": 0, "minimum_length": 1, "maximum_length": 8},
+    {"beam_size": 3, "block_ngram": 1, "minimum_length": 28},  # until there are no words left
 ]
 
 
 @pytest.fixture(scope="module")
 def captioner() -> Captioner:
-    """A small model that has opinions: untrained weights, multiplied, so that sentences differ and end."""
+    """A small model that has opinions: untrained weights, made larger so that its sentences differ, and end."""
     model = tiny_model(tied_embeddings=False)
     with torch.no_grad():
         for weight in model.decoder.parameters():
             weight *= 3
+        model.decoder.words.bias[Vocabulary(WORDS).end] += 1.5
     return Captioner(model, Vocabulary(WORDS), "cpu")
 
 
