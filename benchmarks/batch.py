@@ -26,7 +26,7 @@ from captioner.threads import set_threads
 
 from .pictures import photographs
 from .soak import ALLOWED, resident
-from .speed import best_of
+from .timing import best_of
 
 SIZES = {"640 x 480": 640, "4000 x 3000": 4000}
 SEARCHES = {"beam 3": SearchConfig(beam_size=3, rerank=0, alternatives=0), "the default search": BatchConfig().search}

@@ -40,12 +40,12 @@ def served(*options: str, log: Any = subprocess.DEVNULL) -> Iterator[tuple[str, 
     with subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT) as server:
         address = f"http://127.0.0.1:{port}"
         try:
-            for _ in range(240):
+            for _ in range(1200):
                 try:
                     urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).read()
                     break
                 except (urllib.error.URLError, OSError):
-                    time.sleep(0.5)
+                    time.sleep(0.1)
             yield address, server
         finally:
             server.terminate()
