@@ -40,8 +40,8 @@ SEARCHES = {f"beam {size}": SearchConfig(beam_size=size, rerank=0) for size in (
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     arguments = parse(argv)
+    set_threads(arguments.threads)
     if arguments.threads:
-        set_threads(arguments.threads)
         os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # of the processes that are started
     try:
         photos = find_photos(arguments.photos)
@@ -56,7 +56,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("photos", nargs="*", metavar="PHOTO_OR_FOLDER", help="(the examples)")
     precisions = ["fp32", "bf16"] if half_is_faster(torch.device("cpu")) else ["fp32"]
     parser.add_argument("--precisions", nargs="+", choices=machine.DTYPES, default=precisions, help="(%(default)s)")
-    parser.add_argument("--threads", type=whole_number, help="of torch (its choice)")
+    parser.add_argument("--threads", type=whole_number, help="of torch (default: as many as this process may use)")
     parser.add_argument("--rounds", type=whole_number, default=7, help="whose medians count (%(default)s)")
     parser.add_argument("--no-page", action="store_true", help="leave the page out")
     arguments = parser.parse_args(argv)
