@@ -66,8 +66,8 @@ class Captioner:
         vocabulary: the words it writes.
         device: where it runs.
         checkpoint: where it came from, for `origin` and `scores`.
-        precision: "fp32"; "bf16" for half precision; or "auto" for what is fastest on the device. What comes out
-            is float32 in any case.
+        precision: "fp32"; "bf16" for an encoder in half precision; or "auto" for what is fastest on the device. What
+            comes out is float32 in any case.
 
     Attributes:
         precision: the one that is used, "fp32", "bf16" or, on a GPU without bfloat16, "fp16".
@@ -89,8 +89,7 @@ class Captioner:
         self.precision = NAMES[dtype]
         self.model = model.to(self.device).eval()
         self._encoder = lowered(model.encoder, dtype)
-        # The last layer gives the log-probabilities, which half precision would round to a few per cent.
-        self._decoder = packed(model.decoder, dtype, exact=[model.decoder.words])
+        self._decoder = packed(model.decoder)
         self.vocabulary = vocabulary
         self.config = model.config
         self.origin = checkpoint.origin if checkpoint else {}

@@ -8,7 +8,6 @@ Shapes: N rows, D width, I width of a cell's input.
 """
 
 import copy
-from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -19,36 +18,33 @@ ROWS = 24
 
 
 class PackedLinear(nn.Module):
-    """`nn.Linear` with fixed weights: from (..., I) to (..., D), float32 outside whatever the weights are kept in.
+    """`nn.Linear` with fixed weights, float32: from (..., I) to (..., D).
 
     Args:
         weight: (D, I).
         bias: (D,), or None.
-        dtype: what weights are kept in, and multiplied; sums are float32 in any case.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype = torch.float32):
+    def __init__(self, weight: Tensor, bias: Tensor | None):
         super().__init__()
-        weight = weight.detach().to(dtype).contiguous()
-        self.dtype = dtype
+        weight = weight.detach().contiguous()
         self.is_blocked = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS) if self.is_blocked else weight
-        self.bias = bias if bias is None else bias.detach().to(dtype)
+        self.bias = bias if bias is None else bias.detach()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The product, float32."""
-        inputs = inputs.to(self.dtype)
+        """The product."""
         if self.is_blocked:
-            return torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "none", [], "").float()
-        return functional.linear(inputs, self.weight, self.bias).float()
+            return torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "none", [], "")
+        return functional.linear(inputs, self.weight, self.bias)
 
 
 class PackedLSTM(nn.Module):
     """`nn.LSTMCell` (Hochreiter and Schmidhuber 1997), with one product for all that its gates want."""
 
-    def __init__(self, cell: nn.LSTMCell, dtype: torch.dtype):
+    def __init__(self, cell: nn.LSTMCell):
         super().__init__()
-        self.gates = join(cell, dtype)
+        self.gates = join(cell)
 
     def forward(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Hidden and cell state (N, D) after an input (N, I)."""
@@ -61,10 +57,10 @@ class PackedLSTM(nn.Module):
 class PackedGRU(nn.Module):
     """`nn.GRUCell` (Cho et al. 2014, arXiv:1406.1078)."""
 
-    def __init__(self, cell: nn.GRUCell, dtype: torch.dtype):
+    def __init__(self, cell: nn.GRUCell):
         super().__init__()
-        self.of_input = PackedLinear(cell.weight_ih, cell.bias_ih, dtype)
-        self.of_hidden = PackedLinear(cell.weight_hh, cell.bias_hh, dtype)
+        self.of_input = PackedLinear(cell.weight_ih, cell.bias_ih)
+        self.of_hidden = PackedLinear(cell.weight_hh, cell.bias_hh)
 
     def forward(self, inputs: Tensor, hidden: Tensor) -> Tensor:
         """Hidden state (N, D) after an input (N, I)."""
@@ -77,9 +73,9 @@ class PackedGRU(nn.Module):
 class PackedRNN(nn.Module):
     """`nn.RNNCell` with tanh (Elman 1990)."""
 
-    def __init__(self, cell: nn.RNNCell, dtype: torch.dtype):
+    def __init__(self, cell: nn.RNNCell):
         super().__init__()
-        self.sum = join(cell, dtype)
+        self.sum = join(cell)
 
     def forward(self, inputs: Tensor, hidden: Tensor) -> Tensor:
         """Hidden state (N, D) after an input (N, I)."""
@@ -89,23 +85,17 @@ class PackedRNN(nn.Module):
 PACKED = {nn.LSTMCell: PackedLSTM, nn.GRUCell: PackedGRU, nn.RNNCell: PackedRNN}
 
 
-def join(cell: nn.LSTMCell | nn.RNNCell, dtype: torch.dtype) -> PackedLinear:
+def join(cell: nn.LSTMCell | nn.RNNCell) -> PackedLinear:
     """What a cell makes of its input and of its hidden state, as one product with both, one behind the other."""
-    return PackedLinear(torch.cat([cell.weight_ih, cell.weight_hh], 1), cell.bias_ih + cell.bias_hh, dtype)
+    return PackedLinear(torch.cat([cell.weight_ih, cell.weight_hh], 1), cell.bias_ih + cell.bias_hh)
 
 
-def packed(module: nn.Module, dtype: torch.dtype, exact: Collection[nn.Module] = ()) -> nn.Module:
-    """A copy of a network for use alone: its linear layers and recurrent cells are packed, all else is shared with it.
-
-    Args:
-        module: what is copied, and stays as it is.
-        dtype: what the packed weights are kept in.
-        exact: layers of it whose weights stay float32.
-    """
+def packed(module: nn.Module) -> nn.Module:
+    """A copy of a network for use alone: linear layers and recurrent cells are packed, all else is shared with it."""
     if isinstance(module, nn.Linear):
-        return PackedLinear(module.weight, module.bias, torch.float32 if module in exact else dtype)
+        return PackedLinear(module.weight, module.bias)
     if type(module) in PACKED:
-        return PACKED[type(module)](module, dtype)
+        return PACKED[type(module)](module)
     twin = copy.copy(module)
-    twin._modules = {name: part and packed(part, dtype, exact) for name, part in module._modules.items()}
+    twin._modules = {name: part and packed(part) for name, part in module._modules.items()}
     return twin
