@@ -224,3 +224,11 @@ def test_a_pipe_gives_its_photograph_in_pieces():
             return self.rest.read(min(size, 100))
 
     assert open_photo(Pieces(encoded(draw("red", "circle"), "PNG"))).size == (96, 96)
+
+
+def test_zeros_behind_the_start_are_not_gone_through_byte_by_byte(tmp_path):
+    path = tmp_path / "lost.jpg"  # as photographs are whose end a disk has lost
+    path.write_bytes(b"\xff\xd8\xff\xe0" + bytes(photo.MOST_PIECES + 100_000))
+    for read in (open_photo, check_start):
+        with pytest.raises(PhotoError, match="too many pieces"):
+            read(path)
