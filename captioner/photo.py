@@ -7,7 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +20,7 @@ from .errors import PhotoError
 from .heic import coded_sizes, heic_to_tiff, is_heic
 from .imports import import_pi_heif
 from .pixels import scale_while_decoding, to_rgb
+from .tiff import longest_list
 
 PhotoSource = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image
 
@@ -34,6 +35,10 @@ MAXIMUM_BYTES = 500_000_000
 LARGE_PIXELS = 16_000_000
 # Pillow looks for the next part of some damaged files byte by byte, which takes minutes where all else is zeros.
 MOST_PIECES = 2_000_000
+# Of a TIFF, or tiles. The largest photographs have some ten thousand; millions would need minutes, and gigabytes.
+MOST_STRIPS = 200_000
+# EXIF data are smaller, but for what was made to be in the way.
+MOST_EXIF = 1_000_000
 
 # EXIF orientation -> what makes it upright.
 TURNS = {
@@ -84,7 +89,7 @@ def open_photo(
             data = heic_to_tiff(data, name)
     with begin(io.BytesIO(data), name) as image:
         check_size(image.size, name)
-        with holding(while_large, [image.size]):
+        with holding(while_large, [image.size]), closing(image):  # which frees its pixels before the lock
             return normalise(image, name)
 
 
@@ -143,6 +148,8 @@ class InPieces:
 
 def begin(file: BinaryIO, name: str) -> Image.Image:
     """Open an image, of which only the header is read yet."""
+    if longest_list(file) > MOST_STRIPS:
+        raise PhotoError(f"{name} is in too many strips. Please save it as TIFF again, or as PNG.")
     try:
         return Image.open(InPieces(file), formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -257,7 +264,7 @@ def normalise(image: Image.Image, name: str) -> Image.Image:
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) where there is none that can be read."""
     try:
-        return image.getexif().get(0x0112, 1)
+        return image.getexif().get(0x0112, 1) if len(image.info.get("exif", b"")) <= MOST_EXIF else 1
     except Exception:  # a broken EXIF block must not cost a good photograph
         return 1
 

@@ -35,8 +35,8 @@ from .webvtt import Tracks
 # Of files as large as this, one at a time is read where several could be.
 LARGE_BYTES = 50_000_000
 NOTHING_FOUND = (
-    f"Nothing to caption was found. In folders, files ending in {', '.join(SUFFIXES)} are taken, or those that "
-    "--pattern names; films with --every."
+    f"Nothing to caption was found. A list must name files; in folders, those ending in {', '.join(SUFFIXES)} are "
+    "taken, or those that --pattern names; films with --every."
 )
 
 
@@ -225,12 +225,13 @@ def photo_batches(
     one_at_a_time = threading.RLock()  # of the large, so that memory stays bounded whatever their sizes
 
     def prepare(item: Item) -> Prepared:
-        try:
-            with one_at_a_time if item.size() > LARGE_BYTES else nullcontext():
+        # The lock is held until an error, too, is forgotten with all that it holds.
+        with one_at_a_time if item.size() > LARGE_BYTES else nullcontext():
+            try:
                 photo = open_photo(item.read(), item.name, one_at_a_time)
-            return Prepared(item, captioner.prepare(photo), photo if companions.figures else None)
-        except PhotoError as error:
-            return Prepared(item, error=str(error))
+                return Prepared(item, captioner.prepare(photo), photo if companions.figures else None)
+            except PhotoError as error:
+                return Prepared(item, error=str(error))
 
     each = ahead(prepare, (item for batch in open_batches for item in batch), config.workers, 2 * size)
     for batch in open_batches:
