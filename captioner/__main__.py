@@ -35,6 +35,7 @@ Folders are searched with all that lies in them, and so are zip and tar archives
 a file that is named is always tried. With --output, a run that was stopped, however, goes on with the same command, and
 what has a row is not captioned again.
 
+examples:
   python -m captioner photo.jpg
   python -m captioner photos/ --output captions.jsonl
   python -m captioner shard-*.tar holiday.zip --output captions.jsonl
@@ -45,9 +46,26 @@ what has a row is not captioned again.
   torchrun --nproc-per-node 4 -m captioner photos/ --output captions.jsonl
   python -m captioner alt site/                                        text for images that have none: see alt --help"""
 
-EPILOG = """Exit status: 0 if every photograph has a caption, 1 if some could not be read, a file beside one not be
-written, or the disk is full, 2 for wrong usage, a model that cannot be used or an output that is not to be gone on
-with, 130 if it was interrupted. Under torchrun, photographs that cannot be read do not count."""
+EPILOG = """exit status:
+  0    every photograph has a caption
+  1    some could not be read (under torchrun they do not count), a file beside one
+       could not be written, the disk is full, or there was nothing to caption
+  2    wrong usage, a model that cannot be used, or an output that is not to be
+       gone on with
+  130  interrupted; with --output the same command goes on"""
+
+MERGE_EPILOG = """The parts stay: with them the same commands go on when there are more photographs.
+
+example:
+  python -m captioner photos/ --output captions.jsonl --shard 1/2
+  python -m captioner photos/ --output captions.jsonl --shard 2/2
+  %(prog)s captions.jsonl
+
+exit status:
+  0    every photograph has a caption
+  1    some of the rows are errors, or the disk is full
+  2    wrong usage, parts that are missing, not complete or not of one run, or an
+       output that has other rows"""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -99,7 +117,8 @@ def make_merge_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m captioner merge",
         description="Put the parts that --shard has written together, in the order of the photographs.",
-        epilog="The parts stay: with them the same commands go on when there are more photographs.",
+        epilog=MERGE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="what --output was")
     parser.add_argument("--overwrite", action="store_true", help="take the place of a file that has other rows")

@@ -6,8 +6,10 @@ Every photograph takes this way, in training, evaluation, the page and the batch
 import io
 import os
 import stat
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy
 import torch
@@ -18,6 +20,7 @@ from .errors import PhotoError
 from .heic import coded_sizes, heic_to_tiff, is_heic
 from .imports import import_pi_heif
 from .pixels import scale_while_decoding, to_rgb
+from .tiff import longest_list
 
 PhotoSource = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image
 
@@ -30,6 +33,12 @@ MAXIMUM_PIXELS = 89_000_000
 MAXIMUM_BYTES = 500_000_000
 # Of these one at a time is decoded where several could be: 16 million pixels may take 200 MB.
 LARGE_PIXELS = 16_000_000
+# Pillow looks for the next part of some damaged files byte by byte, which takes minutes where all else is zeros.
+MOST_PIECES = 2_000_000
+# Of a TIFF, or tiles. The largest photographs have some ten thousand; millions would need minutes, and gigabytes.
+MOST_STRIPS = 200_000
+# EXIF data are smaller, but for what was made to be in the way.
+MOST_EXIF = 1_000_000
 
 # EXIF orientation -> what makes it upright.
 TURNS = {
@@ -41,16 +50,21 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+LIMIT = f"the limit is {MAXIMUM_PIXELS // 10**6} million pixels. Please scale it down first."
 AS_BINARY = "Please open it in binary mode ('rb')."
 SUPPORTED = "Supported are JPEG, PNG, HEIC, AVIF, WebP, GIF, BMP and TIFF."
 
 
-def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
+def open_photo(
+    source: PhotoSource, name: str | None = None, while_large: AbstractContextManager | None = None
+) -> Image.Image:
     """Read a photograph.
 
     Args:
         source: a path, the bytes of an image file, a binary file object, or a PIL image.
         name: what an error message calls it; by default the path or file name.
+        while_large: held while a photograph is decoded that may take hundreds of megabytes, as a lock that threads
+            share.
 
     Returns:
         A PIL image of mode RGB: the first frame, upright by its EXIF orientation, its colours in sRGB,
@@ -71,11 +85,12 @@ def open_photo(source: PhotoSource, name: str | None = None) -> Image.Image:
     if not data:
         raise PhotoError(f"{name} is empty (0 bytes). Please choose another file.")
     if is_heic(data):
-        check_heic(data, name)
-        data = heic_to_tiff(data, name)
+        with holding(while_large, check_heic(data, name)):
+            data = heic_to_tiff(data, name)
     with begin(io.BytesIO(data), name) as image:
         check_size(image.size, name)
-        return normalise(image, name)
+        with holding(while_large, [image.size]), closing(image):  # which frees its pixels before the lock
+            return normalise(image, name)
 
 
 def check_start(path: Path) -> None:
@@ -101,37 +116,57 @@ def check_start(path: Path) -> None:
         raise PhotoError(f"{name} cannot be read: {error.strerror or error}.") from error
 
 
-def is_large(source: bytes | str | os.PathLike) -> bool:
-    """Whether decoding a photograph may take hundreds of megabytes, by its header; not where that cannot be read."""
-    try:
-        if not isinstance(source, bytes):
-            check_regular(Path(source).stat(), "")
-        with (
-            io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
-            begin(file, "") as image,
-        ):
-            return image.width * image.height > LARGE_PIXELS
-    except (PhotoError, OSError):
-        return False
+def holding(lock: AbstractContextManager | None, sizes: Iterable[tuple[int, int]]) -> AbstractContextManager:
+    """The lock, if one of these sizes is a large photograph's; else nothing."""
+    return lock if lock and any(width * height > LARGE_PIXELS for width, height in sizes) else nullcontext()
+
+
+class InPieces:
+    """A file that refuses to be read in more than MOST_PIECES pieces; else it is as it was.
+
+    Args:
+        file: which.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._left = file, MOST_PIECES
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            OSError: if there were too many.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("it is in too many pieces")
+        return self._file.read(size)
 
 
 def begin(file: BinaryIO, name: str) -> Image.Image:
     """Open an image, of which only the header is read yet."""
+    if longest_list(file) > MOST_STRIPS:
+        raise PhotoError(f"{name} is in too many strips. Please save it as TIFF again, or as PNG.")
     try:
-        return Image.open(file, formats=FORMATS)
+        return Image.open(InPieces(file), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{name} is too large: {str(error).rstrip('.')}. Please scale it down first.") from error
+        raise PhotoError(f"{name} is too large: {LIMIT}") from error
     except Image.UnidentifiedImageError as error:
         raise PhotoError(f"{name} is not a photograph that can be read. {SUPPORTED}") from error
     except Exception as error:  # decoders raise many types on damaged headers
         raise PhotoError(f"{name} is damaged: {error}. {SUPPORTED}") from error
 
 
-def check_heic(data: bytes, name: str) -> None:
-    """Refuse, before decoding, a HEIC that is too large or that nothing here can decode."""
+def check_heic(data: bytes, name: str) -> list[tuple[int, int]]:
+    """Refuse, before decoding, a HEIC that is too large or that nothing here can decode; gives its pictures' sizes."""
     import_pi_heif(name)
-    for size in coded_sizes(data):
+    sizes = coded_sizes(data)
+    for size in sizes:
         check_size(size, name)
+    return sizes
 
 
 def describe(source: PhotoSource) -> str:
@@ -208,10 +243,7 @@ def check_size(size: tuple[int, int], name: str) -> None:
     """Refuse, before decoding, more pixels than memory should be spent on."""
     width, height = size
     if width * height > MAXIMUM_PIXELS:
-        raise PhotoError(
-            f"{name} is too large: {width} x {height} pixels, and the limit is "
-            f"{MAXIMUM_PIXELS // 1_000_000} million. Please scale it down first."
-        )
+        raise PhotoError(f"{name} is too large: {width} x {height} pixels, and {LIMIT}")
     if width * height == 0:
         raise PhotoError(f"{name} has no pixels ({width} x {height}). Please choose another file.")
 
@@ -232,7 +264,7 @@ def normalise(image: Image.Image, name: str) -> Image.Image:
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) where there is none that can be read."""
     try:
-        return image.getexif().get(0x0112, 1)
+        return image.getexif().get(0x0112, 1) if len(image.info.get("exif", b"")) <= MOST_EXIF else 1
     except Exception:  # a broken EXIF block must not cost a good photograph
         return 1
 

@@ -1,6 +1,7 @@
 """Images without alternative text in Markdown: which are found, where, and why others are left alone."""
 
 import random
+import time
 
 import pytest
 
@@ -279,3 +280,14 @@ def test_long_and_hostile_documents_take_no_time():
     for piece in ("![](", "![](a(", "`", "<a b=", "> ", "- ", "[", "![][", "{{", "<!--", "![](<a", "[a]:\n", '![](a "'):
         find_in_markdown(piece * 1500)
         find_in_markdown(f"{piece}\n" * 500)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["- " * 40_000 + "x", "<script>" * 40_000, "![](" + " " * 50_000, "![](a){" * 10_000],
+    ids=["nested lists", "scripts that never end", "a gap", "attributes that never end"],
+)
+def test_time_grows_no_faster_than_the_document(text):
+    start = time.process_time()
+    find_in_markdown(text)
+    assert time.process_time() - start < 5  # seconds, of which each needed more than ten once

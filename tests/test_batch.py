@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from captioner.batch.shards import Shard
 from captioner.batch.sources import find_items, read_list
 from captioner.errors import SettingError
 from captioner.imports import import_pyarrow
-from captioner.photo import open_photo
+from captioner.photo import normalise
 
 from .drawing import COLOURS, SHAPES, draw, save_tiny
 
@@ -189,28 +190,32 @@ def test_what_failed_is_tried_again(checkpoint, tmp_path, capsys):
     assert main([*argv, "--beam-size", "2", "--overwrite"]) == 0
 
 
-def test_large_photographs_are_decoded_one_at_a_time(checkpoint, tmp_path, monkeypatch):
-    for number in range(12):
-        draw("red", "circle", seed=number).save(tmp_path / f"{number}.png")
+@pytest.mark.parametrize("limit", ["captioner.photo.LARGE_PIXELS", "captioner.batch.run.LARGE_BYTES"])
+def test_large_photographs_are_decoded_one_at_a_time(checkpoint, tmp_path, monkeypatch, limit):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for number in range(6):
+            path = tmp_path / f"{number}.png"
+            draw("red", "circle", seed=number).save(path)
+            archive.write(path, path.name)
     (tmp_path / "bad.png").write_bytes(b"")
     at_once, most = 0, 0
 
-    def slowly(source, name):
+    def slowly(image, name):
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
         time.sleep(0.02)
         at_once -= 1
-        return open_photo(source, name)
+        return normalise(image, name)
 
-    monkeypatch.setattr("captioner.batch.run.open_photo", slowly)
+    monkeypatch.setattr("captioner.photo.normalise", slowly)
     config, captioner = BatchConfig(workers=3), Captioner.load(checkpoint, "cpu", "fp32")
-    run_batch(captioner, list(find_items([str(tmp_path)])), config)
+    items = list(find_items([str(tmp_path), str(tmp_path / "photos.zip")]))
+    assert run_batch(captioner, items, config).captioned == 12
     assert most > 1
-    monkeypatch.setattr("captioner.photo.LARGE_PIXELS", 96 * 96 - 1)
-    (tmp_path / "bad.png").unlink()
+    monkeypatch.setattr(limit, 100)
     most = 0
-    run_batch(captioner, list(find_items([str(tmp_path)])), config)
+    assert run_batch(captioner, items, config).captioned == 12
     assert most == 1
 
 

@@ -224,3 +224,26 @@ def test_a_pipe_gives_its_photograph_in_pieces():
             return self.rest.read(min(size, 100))
 
     assert open_photo(Pieces(encoded(draw("red", "circle"), "PNG"))).size == (96, 96)
+
+
+def test_zeros_behind_the_start_are_not_gone_through_byte_by_byte(tmp_path):
+    path = tmp_path / "lost.jpg"  # as photographs are whose end a disk has lost
+    path.write_bytes(b"\xff\xd8\xff\xe0" + bytes(photo.MOST_PIECES + 100_000))
+    for read in (open_photo, check_start):
+        with pytest.raises(PhotoError, match="too many pieces"):
+            read(path)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_in_millions_of_strips_is_refused_before_it_is_opened(order, big, tmp_path):
+    lists = {256: (4, 1, 64), 257: (4, 1, 48), 262: (3, 1, 1), 278: (4, 1, 1), 273: (3, 1_500_000, 512)}
+    head, number, entry = ("HHHQ", "Q", "HHQQ") if big else ("HL", "H", "HHLL")
+    start = (43, 8, 0, 16) if big else (42, 8)
+    data = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + head, *start) + struct.pack(order + number, len(lists))
+    data += b"".join(struct.pack(order + entry, tag, *lists[tag]) for tag in sorted(lists))
+    path = tmp_path / "strips.tif"
+    path.write_bytes(data.ljust(512, b"\0") + bytes(3_000_000))
+    for read in (open_photo, check_start):
+        with pytest.raises(PhotoError, match="too many strips"):
+            read(path)

@@ -140,7 +140,7 @@ def test_batches_change_nothing(folder, checkpoint, capsys):
     ("arguments", "message"),
     [
         ([], "required: PHOTO_OR_FOLDER, or --files-from"),
-        (["x.jpg", "--output", "captions.xml"], "--output must end in .jsonl, .csv or .parquet"),
+        (["x.jpg", "--output", "captions.xml"], "its name must end in .jsonl, .csv or .parquet"),
         (["x.jpg", "--beam-size", "0"], "beam_size must be"),
         (["x.jpg", "--batch-size", "0"], "0 is not 1 or more"),
         (["x.jpg", "--threads=-2"], "-2 is not 1 or more"),
@@ -156,7 +156,7 @@ def test_batches_change_nothing(folder, checkpoint, capsys):
         (["x.jpg", "--shard", "4/3", "--output", "rows.csv"], "--shard 4/3 is no share"),
         (["x.jpg", "--overwrite", "--retry-errors", "--output", "rows.csv"], "starts afresh"),
         (["--files-from", "missing.txt"], "--files-from missing.txt cannot be read"),
-        (["merge", "captions.xml"], "--output must end in .jsonl, .csv or .parquet"),
+        (["merge", "captions.xml"], "its name must end in .jsonl, .csv or .parquet"),
         (["x.jpg", "--magic"], "unrecognized arguments"),
     ],
 )

@@ -11,6 +11,8 @@ ITEM = re.compile(r"(?:[-+*]|(?P<number>\d{1,9})[.)])(?=[ \t\r]|\Z)")
 FENCE = re.compile(r"(?P<fence>`{3,})[^`]*\Z|(?P<waves>~{3,})")
 HEADING = re.compile(r"#{1,6}(?:[ \t\r]|\Z)")
 RULE = re.compile(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})\r?\Z")
+# Quotes and lists within each other; nobody writes so many, and each costs time on every line.
+DEEPEST = 100
 UNDERLINE = re.compile(r"(?:=+|-+)[ \t\r]*\Z")
 FRONT_MATTER = re.compile(r"(?P<mark>---|\+\+\+)[ \t]*\r?\n(?:.*\n)*?(?P=mark)[ \t]*\r?(?:\n|\Z)")
 
@@ -154,7 +156,7 @@ class BlockReader:
         return len(self._containers)
 
     def _open_containers(self, line: Line) -> None:
-        while not line.blank and line.indent < 4:
+        while len(self._containers) < DEEPEST and not line.blank and line.indent < 4:
             if QUOTE.match(line.rest):
                 self._end_paragraph()
                 take_quote(line)

@@ -39,15 +39,17 @@ examples:
   %(prog)s README.md --minimum-confidence 0.4
 
 exit status:
-  0  all images were captioned or left alone
-  1  some images could not be captioned, or some documents not be read or written
-  2  wrong usage"""
+  0    all images were captioned or left alone
+  1    some images could not be captioned, or some documents not be read or written
+  2    wrong usage, or a model that cannot be used
+  130  interrupted; documents not yet shown are as they were"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m captioner alt",
+        usage="%(prog)s SITE_OR_FILE ... [options]",
         description=DESCRIPTION,
         epilog=DETAILS.format(suffixes=", ".join(SUFFIXES)),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -123,6 +123,7 @@ def why_not(tag: Tag, written: str, inert: list[str]) -> str:
 def tags(text: str, xml: bool, lenient: bool) -> Iterator[Tag]:
     """The tags of a document, without those that stand in comments, templates, or elements of raw text."""
     position = foreign = 0
+    unclosed: set[str] = set()  # so that a text is not searched to its end again and again
     while found := MARKUP.search(text, position):
         position = found.end()
         if found["skip"] is not None:
@@ -137,10 +138,15 @@ def tags(text: str, xml: bool, lenient: bool) -> Iterator[Tag]:
         if tag.name in ("svg", "math") and not tag.empty:
             foreign = max(0, foreign - 1) if tag.closing else foreign + 1
         # In SVG, as in XML, <title/> is complete.
-        if tag.name in RAW_TEXT and not tag.closing and not (tag.empty and (xml or foreign)):
+        is_raw = tag.name in RAW_TEXT and not tag.closing and not (tag.empty and (xml or foreign))
+        if is_raw and tag.name not in unclosed:
             end = raw_text_end(text, tag)
-            if end >= 0 or not lenient:
-                position = end if end >= 0 else len(text)
+            if end >= 0:
+                position = end
+            elif lenient:
+                unclosed.add(tag.name)
+            else:
+                return
 
 
 def read_tag(text: str, found: re.Match) -> Tag | None:

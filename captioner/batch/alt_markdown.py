@@ -8,7 +8,7 @@ from .alt_document import Mention
 from .alt_html import TEMPLATE, TEMPLATE_SIGN, find_images, without_space
 
 PUNCTUATION = r"[!-/:-@\[-`{-~]"
-GAP = r"[ \t\r\n]*"
+GAP = r"[ \t\r\n]*+"
 # Parentheses in an address may stand unescaped if they are balanced; three deep is deep enough.
 PIECE = r"\\[^ \t\r\n]|[^\\ ()\x00-\x1f\x7f]|\\(?![^ \t\r\n])"
 NESTED = rf"\((?:{PIECE}|\((?:{PIECE}|\((?:{PIECE})*+\))*+\))*+\)"
@@ -17,7 +17,7 @@ TITLE = r""""(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+'|\((?:\\.|[^()\\])*+\)"""
 LABEL = r"\[(?P<label>(?:\\.|[^\[\]\\])++)\]"
 
 EMPTY_TEXT = re.compile(rf"!\[{GAP}\]")
-INLINE = re.compile(rf"\({GAP}(?:{DESTINATION})?(?:(?:[ \t\r\n]+)(?:{TITLE}))?{GAP}\)", re.DOTALL)
+INLINE = re.compile(rf"\({GAP}(?:(?:{DESTINATION})(?:[ \t\r\n]++(?:{TITLE}))?)?{GAP}\)", re.DOTALL)
 TEMPLATED = re.compile(r"\([^)\r\n]{0,200}?(?:\{\{|\{%|<%|<\?)[^)\r\n]{0,200}")
 REFERENCE = re.compile(LABEL, re.DOTALL)
 # A definition's title may be on the next line; if what stands there is none, the definition ends before it.
@@ -26,7 +26,7 @@ LINE_END = r"[ \t]*\r?(?:\n|\Z)"
 TITLED = re.compile(rf"{DEFINED}(?:[ \t]+|[ \t]*\r?\n[ \t]*)(?:{TITLE}){LINE_END}", re.DOTALL)
 UNTITLED = re.compile(rf"{DEFINED}{LINE_END}", re.DOTALL)
 # Attributes after an image, as Pandoc, Kramdown and Quarto read them, may name its text.
-NAMED_BESIDE = re.compile(r"\{[^}\n]*\balt\s*=")
+NAMED_BESIDE = re.compile(r"\{[^}\n]{0,1000}\balt\s*=")
 ANGLED_LINK = re.compile(rf"\]\({GAP}<(?:\\.|[^\\<>\r\n])*+>")
 INLINE_HTML = re.compile(
     rf"{OPENING_TAG}|{CLOSING_TAG}|<!--(?:-?>|.*?-->)|<\?.*?\?>|<![A-Za-z].*?>|<!\[CDATA\[.*?\]\]>"

@@ -56,6 +56,10 @@ class ArchivedPhoto(Item):
         """See `Item`; made when it is asked for, since a million paths would need more memory than all the rest."""
         return self.below.joinpath(*safe_parts(self.name.removeprefix(f"{self.archive.path}/")))
 
+    def size(self) -> int:
+        """See `Item`."""
+        return self.member.size
+
     def read(self) -> PhotoSource:
         """See `Item`: the bytes of the photograph."""
         if self.member.trouble:

@@ -28,6 +28,13 @@ class Item:
         """
         return self.path
 
+    def size(self) -> int:
+        """How many bytes `read` or who opens what it gives will need; 0 where that is not to be known."""
+        try:
+            return self.path.stat().st_size if self.path else 0
+        except (OSError, ValueError):  # the latter for a zero byte in the name
+            return 0
+
 
 def matches(path: PurePath, pattern: str | None) -> bool:
     """Whether a file below a folder, or in an archive, is to be taken."""

@@ -27,7 +27,7 @@ def check_output(output: Path) -> None:
         SettingError: if its name ends in nothing that is known, or a package is missing.
     """
     if output.suffix.lower() not in SUFFIXES:
-        raise SettingError(f"--output must end in {', '.join(SUFFIXES[:-1])} or {PARQUET}, not {output.name!r}.")
+        raise SettingError(f"{output} is no output: its name must end in {', '.join(SUFFIXES[:-1])} or {PARQUET}.")
     if is_parquet(output):
         import_pyarrow()
 

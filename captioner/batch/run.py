@@ -1,9 +1,9 @@
 """A run of the batch command: photographs in, rows out."""
 
-import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import groupby, islice
@@ -19,7 +19,7 @@ from ..captioner import Caption, Captioner
 from ..config import SearchConfig
 from ..errors import PhotoError
 from ..interrupt import polite_interrupts
-from ..photo import SUFFIXES, is_large, open_photo
+from ..photo import SUFFIXES, open_photo
 from ..rows import JsonLines, PlainLines, Row, is_scene
 from .ahead import ahead, default_workers
 from .figures import FigureFolder
@@ -32,9 +32,11 @@ from .sources import Item
 from .video import Film
 from .webvtt import Tracks
 
+# Of files as large as this, one at a time is read where several could be.
+LARGE_BYTES = 50_000_000
 NOTHING_FOUND = (
-    f"Nothing to caption was found. In folders, files ending in {', '.join(SUFFIXES)} are taken, or those that "
-    "--pattern names; films with --every."
+    f"Nothing to caption was found. A list must name files; in folders, those ending in {', '.join(SUFFIXES)} are "
+    "taken, or those that --pattern names; films with --every."
 )
 
 
@@ -220,16 +222,16 @@ def photo_batches(
     batches = [items[first : first + size] for first in range(0, len(items), size)]
     open_batches = [batch for batch in batches if not all(map(is_done, batch))]
 
-    one_at_a_time = threading.Lock()  # of the large, so that memory stays bounded whatever their sizes
+    one_at_a_time = threading.RLock()  # of the large, so that memory stays bounded whatever their sizes
 
     def prepare(item: Item) -> Prepared:
-        try:
-            source = item.read()
-            with one_at_a_time if is_large(source) else contextlib.nullcontext():
-                photo = open_photo(source, item.name)
-            return Prepared(item, captioner.prepare(photo), photo if companions.figures else None)
-        except PhotoError as error:
-            return Prepared(item, error=str(error))
+        # The lock is held until an error, too, is forgotten with all that it holds.
+        with one_at_a_time if item.size() > LARGE_BYTES else nullcontext():
+            try:
+                photo = open_photo(item.read(), item.name, one_at_a_time)
+                return Prepared(item, captioner.prepare(photo), photo if companions.figures else None)
+            except PhotoError as error:
+                return Prepared(item, error=str(error))
 
     each = ahead(prepare, (item for batch in open_batches for item in batch), config.workers, 2 * size)
     for batch in open_batches:
