@@ -20,6 +20,7 @@ from .batch.sources import find_items, read_list
 from .batch.video import parse_interval
 from .config import SearchConfig
 from .errors import CaptionerError, CheckpointError, OutputError, SettingError
+from .export import command as export_command
 from .photo import SUFFIXES
 
 # Seconds to wait for another process that puts the parts together.
@@ -27,7 +28,8 @@ PATIENCE = 3600
 
 USAGE = """%(prog)s [PHOTO_OR_FOLDER ...] [options]
        %(prog)s merge OUTPUT [--overwrite]
-       %(prog)s alt SITE_OR_FILE ... [options]"""
+       %(prog)s alt SITE_OR_FILE ... [options]
+       %(prog)s export --format onnx DIR [options]"""
 
 DESCRIPTION = """Write a caption for each photograph, and for each scene of a film.
 
@@ -44,7 +46,8 @@ examples:
   python -m captioner photos/ --output captions.jsonl --shard 3/16     the third of sixteen shares, on any machine
   python -m captioner merge captions.jsonl                             puts the sixteen together
   torchrun --nproc-per-node 4 -m captioner photos/ --output captions.jsonl
-  python -m captioner alt site/                                        text for images that have none: see alt --help"""
+  python -m captioner alt site/                                        text for images that have none: see alt --help
+  python -m captioner export --format onnx DIR                         the model for other programs: export --help"""
 
 EPILOG = """exit status:
   0    every photograph has a caption
@@ -173,6 +176,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["alt"]:
         return alt_command.main(argv[1:])
+    if argv[:1] == ["export"]:
+        return export_command.main(argv[1:])
     merging = argv[:1] == ["merge"]
     parser = make_merge_parser() if merging else make_parser()
     arguments = parser.parse_args(argv[1:] if merging else argv)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
@@ -15,13 +15,16 @@ from .checkpoint import Checkpoint, load_checkpoint, model_tensors
 from .config import SearchConfig
 from .errors import SettingError
 from .model import CaptionModel
-from .packed import packed
 from .photo import PhotoSource, open_photo, photo_to_tensor
-from .precision import NAMES, choose_precision, lowered
+from .precision import NAMES, choose_precision
 from .reading import read, sentence_log_probs
 from .rerank import in_order
 from .search import Hypothesis, SpecialIds, search
 from .vocabulary import Vocabulary, join_words
+
+if TYPE_CHECKING:
+    from .export.onnx_folder import Manifest
+    from .export.onnx_runtime import OnnxModel
 
 BUNDLED = Path(__file__).parent / "weights" / "captioner.safetensors"
 
@@ -78,18 +81,17 @@ class Captioner:
 
     def __init__(
         self,
-        model: CaptionModel,
+        model: "CaptionModel | OnnxModel",
         vocabulary: Vocabulary,
         device: str = "auto",
-        checkpoint: Checkpoint | None = None,
+        checkpoint: "Checkpoint | Manifest | None" = None,
         precision: str = "fp32",
     ):
         self.device = choose_device(device)
         dtype = choose_precision(precision, self.device)
         self.precision = NAMES[dtype]
         self.model = model.to(self.device).eval()
-        self._encoder = lowered(model.encoder, dtype)
-        self._decoder = packed(model.decoder)
+        self._encoder, self._decoder = model.ready(dtype)
         self.vocabulary = vocabulary
         self.config = model.config
         self.origin = checkpoint.origin if checkpoint else {}
@@ -101,12 +103,20 @@ class Captioner:
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None, device: str = "auto", precision: str = "auto") -> "Captioner":
-        """Load a checkpoint; without a path, the bundled model.
+        """Load a checkpoint, or a folder that `python -m captioner export` wrote; without a path, the bundled model.
 
         Raises:
-            CheckpointError: if the file is missing, damaged or foreign.
-            SettingError: if the device does not exist, or there is no such precision.
+            CheckpointError: if the file or folder is missing, damaged or foreign.
+            SettingError: if the device does not exist, or there is no such precision, or a folder needs a package that
+                is missing.
         """
+        if path and Path(path).is_dir():
+            from .export.onnx_runtime import load_onnx
+
+            model, manifest = load_onnx(Path(path), device, precision)
+            captioner = cls(model, manifest.vocabulary, "cpu", manifest)
+            captioner._identity = manifest.identity()
+            return captioner
         checkpoint = load_checkpoint(path or BUNDLED)
         return cls(checkpoint.build(), checkpoint.vocabulary, device, checkpoint, precision)
 
@@ -213,8 +223,7 @@ class Captioner:
     def _matches(self, found: list[list[Hypothesis]], grid: Tensor) -> list[list[float]]:
         """How well each photograph's sentences suit it; rows are as long as the longest, filled up with 0."""
         sentences = [[hypothesis.ids for hypothesis in hypotheses] for hypotheses in found]
-        matcher, embedding = self.model.matcher, self.model.decoder.embedding.weight
-        return matcher.compare_own(matcher.look(grid.float()), sentences, embedding).tolist()
+        return self.model.match(grid.float(), sentences).tolist()
 
     def _to_caption(self, hypotheses: list[Hypothesis], grid_size: tuple[int, int], alternatives: int) -> Caption:
         """The best hypothesis as a caption, the others as its alternatives."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,3 +35,34 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, to be filled; it takes the place of `path` if nothing goes wrong.
+
+    Folders cannot be exchanged in one step everywhere: for an instant there is none. There is never half of one.
+
+    Raises:
+        OSError: if it cannot be written (a full disk, say); what was at `path` stays.
+    """
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    room = Path(tempfile.mkdtemp(dir=path.parent, prefix=".captioner-"))
+    new, old = room / "new", room / "old"
+    try:
+        new.mkdir()
+        yield new
+        for file in new.iterdir():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+    finally:
+        shutil.rmtree(room, ignore_errors=True)

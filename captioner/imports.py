@@ -1,4 +1,4 @@
-"""Packages whose import needs a hand: one that may be built for another torch, and four that may be missing."""
+"""Packages whose import needs a hand: one that may be built for another torch, and others that may be missing."""
 
 import functools
 import importlib
@@ -131,3 +131,33 @@ def import_av(name: str) -> ModuleType:
             f"{name} is a film, and PyAV, which reads those, is not installed. Please install it: pip install av"
         ) from error
     return av
+
+
+@functools.cache
+def import_onnx() -> ModuleType:
+    """Import onnx, an optional package that writing ONNX needs, once onnxscript is there too, which torch needs for it.
+
+    Raises:
+        SettingError: if one of them is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 (torch's exporter imports it)
+    except ModuleNotFoundError as error:
+        raise SettingError(
+            f"Writing ONNX needs {error.name}, which is not installed: pip install onnx onnxscript"
+        ) from error
+    return onnx
+
+
+def import_onnxruntime(name: str) -> ModuleType:
+    """Import onnxruntime, an optional package that the named thing, a model in ONNX, needs.
+
+    Raises:
+        SettingError: if it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise SettingError(f"{name} needs onnxruntime, which is not installed: pip install onnxruntime") from error
+    return onnxruntime

@@ -53,8 +53,11 @@ class Matcher(nn.Module):
             (N, T, W), and whether a word stands there, bool (N, T).
         """
         rows = [torch.tensor(ids, dtype=torch.int64) for ids in sentences]
-        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(embedding.device)
-        words = functional.layer_norm(embedding.detach()[ids], embedding.shape[-1:])
+        return self.read_padded(nn.utils.rnn.pad_sequence(rows, batch_first=True).to(embedding.device), embedding)
+
+    def read_padded(self, ids: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """As `read`, of sentences that are a tensor already: int64 (N, T), 0 after the end of each."""
+        words = functional.layer_norm(functional.embedding(ids, embedding.detach()), embedding.shape[-1:])
         states, _ = self.reader(self.dropout(words))
         return functional.normalize(states, dim=-1), ids != 0
 
@@ -66,7 +69,7 @@ class Matcher(nn.Module):
             sentences: from `read`, (B, K, T, W), or (1, K, T, W) for the same ones with each photograph.
             is_word: (B, K, T) or (1, K, T).
         """
-        similarities = torch.einsum("bktw,blw->bktl", sentences.expand(len(seen), -1, -1, -1), seen)
+        similarities = torch.einsum("bktw,blw->bktl", sentences.expand(seen.size(0), -1, -1, -1), seen)
         attention = (similarities * self.sharpness.exp()).softmax(-1)
         context = torch.einsum("bktl,blw->bktw", attention, seen)
         fit = functional.cosine_similarity(context, sentences, dim=-1) * is_word  # (B, K, T)

@@ -33,7 +33,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to a command line."""
     work = parser.add_argument_group("work")
     work.add_argument("--batch-size", type=whole_number, default=8, metavar="N", help="photographs at a time (8)")
-    work.add_argument("--checkpoint", metavar="FILE", help="model to use (default: the bundled one)")
+    work.add_argument("--checkpoint", metavar="FILE", help="model to use, or folder of `export` (the bundled one)")
     work.add_argument("--device", default="auto", help="auto, cpu, cuda, … (auto)")
     work.add_argument(
         "--threads", type=whole_number, metavar="N", help="processor threads (default: as many as this process may use)"
