@@ -1,12 +1,13 @@
 """The machine that something is measured on: its processor, and how fast it can be at most."""
 
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from captioner.threads import processors
 
 from .timing import best_of
 
@@ -52,7 +53,7 @@ def measure(weights: Mapping[str, int]) -> Machine:
     return Machine(
         processor=name_processor(),
         instructions=tuple(name for flag, name in INSTRUCTIONS.items() if capabilities.get(flag)),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=processors(),
         threads=torch.get_num_threads(),
         peaks={precision: peak(DTYPES[precision]) for precision in weights},
         memory=bandwidth(LARGE),

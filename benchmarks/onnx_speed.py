@@ -15,6 +15,7 @@ import torch
 
 from captioner import Captioner, open_photo
 from captioner.batch.sources import find_items
+from captioner.threads import set_threads
 
 BATCHES = (1, 8)
 
@@ -25,17 +26,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("folder", nargs="+", help="written by `python -m captioner export`; several, to compare")
     parser.add_argument("photos", help="a folder with at least eight")
     parser.add_argument("--checkpoint", help="what was exported (default: the bundled model)")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="(default: as many as this process may use)")
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args(argv)
-    torch.set_num_threads(arguments.threads)
+    set_threads(arguments.threads)
     captioners = {"torch": timed("torch", lambda: Captioner.load(arguments.checkpoint, "cpu", "fp32"))}
     for folder in arguments.folder:
         captioners[folder] = timed(folder, lambda folder=folder: Captioner.load(folder))
     photos = [open_photo(item.read()) for item in list(find_items([arguments.photos]))[: max(BATCHES)]]
     pixels = torch.stack([captioners["torch"].prepare(photo) for photo in photos])
     grids = captioners["torch"].encode_pixels(pixels)
-    print(f"\n{arguments.threads} threads, {arguments.rounds} rounds: milliseconds for a photograph, median (least)\n")
+    threads = torch.get_num_threads()
+    print(f"\n{threads} threads, {arguments.rounds} rounds: milliseconds for a photograph, median (least)\n")
     print(f"| | batch | {' | '.join(captioners)} |\n| --- | --- |{' --- |' * len(captioners)}")
     for batch in BATCHES:
         works = {
