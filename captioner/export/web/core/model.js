@@ -1,0 +1,86 @@
+// The whole model, as captioner/captioner.py has it: pixels to a grid, a grid to a caption, and what else might have
+// been written.
+
+import { Decoder } from "./decoder.js"
+import { read, sentenceLogProbs } from "./reading.js"
+import { inOrder } from "./rerank.js"
+import { search } from "./search.js"
+import { displayedWords, joinWords, Vocabulary } from "./vocabulary.js"
+
+const CANDIDATES = 5
+
+export class Model {
+  // What captioner.json says, and the graphs by name: encoder, memory, step and, if the model has one, matcher.
+  constructor(about, graphs) {
+    const { config, special, forbidden, vocabulary, typical_grid: typical } = about
+    this.graphs = graphs
+    this.side = config.encoder.image_size
+    this.decoder = new Decoder(graphs.memory, graphs.step, config.decoder.width)
+    this.special = { ...special, forbidden }
+    this.vocabulary = new Vocabulary(vocabulary, special)
+    this.typical = typical && { data: Float32Array.from(typical), dims: [1, typical.length, 1, 1] }
+    this.repeatable = new Set(this.vocabulary.encode(config.repeatable))
+  }
+
+  // The expensive part, once: Uint8Array (3, S, S) to a grid {data, dims}.
+  async encode(pixels) {
+    const { grid } = await this.graphs.encoder.run({ photos: { data: pixels, dims: [1, 3, this.side, this.side] } })
+    return grid
+  }
+
+  // The cheap part, as often as settings (see settings.js) change: a grid to a caption with its alternatives.
+  async decode(grid, settings) {
+    let found = await search(this.decoder, grid, this.special, settings)
+    if (settings.rerank && this.typical && found.length > 1) found = await this.rerank(found, grid, settings)
+    const distinct = new Map()
+    for (const hypothesis of found) {
+      const words = this.vocabulary.decode(hypothesis.ids)
+      const text = joinWords(words)
+      if (!distinct.has(text)) distinct.set(text, { text, words, ...hypothesis })
+    }
+    const [best, ...others] = distinct.values()
+    const [height, width] = grid.dims.slice(2)
+    return {
+      ...plain(best),
+      shown: displayedWords(best.words),
+      maps: best.attention.map((weights) => inRows(weights, height, width)),
+      alternatives: others.slice(0, settings.alternatives).map(plain),
+    }
+  }
+
+  // The likeliest words at each place of a caption and, last, for its end, as [word, logProb]; the end is the word "".
+  async candidates(grid, words) {
+    const places = await read(this.decoder, grid, this.vocabulary.encode(words), this.special)
+    const name = (id) => (id === this.special.end ? "" : this.vocabulary.words[id])
+    return places.map((row) =>
+      [...row.keys()]
+        .sort((a, b) => row[b] - row[a])
+        .slice(0, CANDIDATES)
+        .map((id) => [name(id), row[id]]),
+    )
+  }
+
+  // Hypotheses in the order in which to prefer them (see rerank.js).
+  async rerank(found, grid, settings) {
+    const sentences = found.map((hypothesis) => hypothesis.ids)
+    const priors = await sentenceLogProbs(this.decoder, this.typical, sentences, this.special)
+    const fits = settings.match && this.graphs.matcher ? await this.match(grid, sentences) : sentences.map(() => 0)
+    const evidence = found.map(({ logProb }, k) => logProb - settings.rerank * priors[k] + settings.match * fits[k])
+    return inOrder(sentences, evidence, this.repeatable).map((place) => found[place])
+  }
+
+  // How well sentences suit a photograph.
+  async match(grid, sentences) {
+    const longest = Math.max(...sentences.map((ids) => ids.length))
+    const data = sentences.flatMap((ids) => [...ids, ...Array(longest - ids.length).fill(0)])
+    const { fit } = await this.graphs.matcher.run({ grid, sentences: { data, dims: [1, sentences.length, longest] } })
+    return [...fit.data]
+  }
+}
+
+// What of a hypothesis is of interest to a page.
+const plain = ({ text, words, logProbs, logProb, score }) => ({ text, words, logProbs, logProb, score })
+
+function inRows(weights, height, width) {
+  return Array.from({ length: height }, (_, row) => Array.from(weights.subarray(row * width, (row + 1) * width)))
+}
