@@ -1,8 +1,7 @@
-// The whole model, as captioner/captioner.py has it: pixels to a grid, a grid to a caption, and what else might have
-// been written.
+// The whole model, as captioner/captioner.py has it: pixels to a grid, and a grid to a caption.
 
 import { Decoder } from "./decoder.js"
-import { read, sentenceLogProbs } from "./reading.js"
+import { sentenceLogProbs } from "./reading.js"
 import { inOrder } from "./rerank.js"
 import { search } from "./search.js"
 import { displayedWords, joinWords, Vocabulary } from "./vocabulary.js"
@@ -44,20 +43,16 @@ export class Model {
       ...plain(best),
       shown: displayedWords(best.words),
       maps: best.attention.map((weights) => inRows(weights, height, width)),
+      candidates: best.rows.map((row) => this.candidates(row)),
       alternatives: others.slice(0, settings.alternatives).map(plain),
     }
   }
 
-  // The likeliest words at each place of a caption and, last, for its end, as [word, logProb]; the end is the word "".
-  async candidates(grid, words) {
-    const places = await read(this.decoder, grid, this.vocabulary.encode(words), this.special)
+  // The likeliest words of a row of log-probabilities, as [word, logProb], likeliest first; the end is the word "".
+  candidates(row) {
     const name = (id) => (id === this.special.end ? "" : this.vocabulary.words[id])
-    return places.map((row) =>
-      [...row.keys()]
-        .sort((a, b) => row[b] - row[a])
-        .slice(0, CANDIDATES)
-        .map((id) => [name(id), row[id]]),
-    )
+    const likeliest = [...row.keys()].sort((a, b) => row[b] - row[a]).slice(0, CANDIDATES)
+    return likeliest.map((id) => [name(id), row[id]])
   }
 
   // Hypotheses in the order in which to prefer them (see rerank.js).

@@ -1,19 +1,6 @@
-// Reading given sentences with a decoder (see search.js), as captioner/reading.py: how probable are they of a
-// photograph, and what else might have been said?
+// Reading given sentences with a decoder (see search.js), as captioner/reading.py: how probable are they?
 
 import { withoutForbidden } from "./search.js"
-
-// T + 1 rows of V log-probabilities of what may follow nothing, the first word, the first two, ... of a sentence.
-export async function read(decoder, grid, sentence, special) {
-  let { memory, state } = await decoder.start(grid)
-  const places = []
-  for (const word of [special.start, ...sentence]) {
-    const step = await decoder.step([word], state, memory)
-    places.push(withoutForbidden(step.logProbs[0], special))
-    state = step.state
-  }
-  return places
-}
 
 // Natural log-probability of each sentence, with its end. Sentences that a search has found begin alike, so each
 // beginning is read once, for all that have it.

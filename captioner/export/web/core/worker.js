@@ -22,10 +22,8 @@ const methods = {
     return { key: await fingerprint(bytes), photo: await toJpeg(picture), width, height, grid }
   },
 
-  async write({ grid, settings }) {
-    const { model } = loaded
-    const caption = await model.decode(grid, complete(settings))
-    return { ...caption, candidates: await model.candidates(grid, caption.words) }
+  write({ grid, settings }) {
+    return loaded.model.decode(grid, complete(settings))
   },
 }
 
