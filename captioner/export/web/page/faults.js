@@ -1,0 +1,34 @@
+// What a visitor sees while the model works, and when something goes wrong.
+
+import { element } from "./elements.js"
+
+const MEMORY = /out of memory|memory access|allocat|bad_alloc|RangeError/i
+
+// An error as a sentence. Those of the captioner are sentences already; others are for the console.
+export function explain(error, name = "") {
+  const message = String(error?.message ?? error)
+  if (MEMORY.test(`${error?.name} ${message}`))
+    return (
+      `${name ? `${name}: ` : ""}this device has run out of memory. Please close other tabs, load this page again, and ` +
+      "try fewer or smaller photographs."
+    )
+  const meant = /^[^a-z]?[A-Z“].*[.!?]$/s.test(message) || (name && message.startsWith(name))
+  if (meant) return name && !message.includes(name) ? `${name}: ${message}` : message
+  console.warn(error)
+  return `${name ? `${name}: ` : ""}Something went wrong here. Please try again, perhaps with another photograph.`
+}
+
+export function showProblems(problems) {
+  const place = document.querySelector("#problems")
+  place.replaceChildren(...problems.map((text) => element("p", "problem", text)))
+}
+
+// Tell what the model is doing, of several photographs with which one, counted from 0; without words, that it is done.
+export function tellWorking(text = "", place = 0, count = 1) {
+  const working = document.querySelector("#working")
+  working.hidden = !text
+  working.querySelector("p").textContent = count > 1 ? `${text} ${place + 1} of ${count} …` : `${text} …`
+  const progress = working.querySelector("progress")
+  if (count > 1) progress.value = place / count
+  else progress.removeAttribute("value")
+}
