@@ -19,37 +19,45 @@ BUILDS = {
     "webgpu": ("ort.jspi.bundle.min.mjs", "ort-wasm-simd-threaded.jspi.wasm"),
 }
 RUNTIME_FILES = tuple(name for build in BUILDS.values() for name in build)
+Builds = dict[str, dict[str, dict[str, Any]]]
 # So many channels' means are enough to see whether a graphics driver computes what it should.
 PROBED = 16
 
 
-def write_model_list(model: Path, runtime: Path, address: str, webgpu: bool = True) -> None:
+def write_model_list(model: Path, builds: Builds, address: str) -> None:
     """Write model.json into the folder of an exported model, whose other files stay as they are.
 
     Args:
         model: the folder, as `export_onnx` writes it; what it says of the encoder needs onnxruntime.
-        runtime: the folder `dist` of the npm package onnxruntime-web, or a copy of RUNTIME_FILES.
+        builds: the seals of the runtime's files for each way of computing, as `seal_builds` gives them; without
+            "webgpu", browsers compute on the processor.
         address: where the site finds those, relative to the folder of the model ("../runtime/") or elsewhere
             ("https://.../dist/"); it ends with a slash.
-        webgpu: whether the site has the larger runtime for browsers with WebGPU, too.
 
     Raises:
         CheckpointError: if the folder holds no model.
         SettingError: if onnxruntime is not installed.
-        OSError: if a file of the runtime is missing, or the list cannot be written.
+        OSError: if the list cannot be written.
     """
     network, manifest = load_onnx(model)
-    builds = {
-        kind: {name: seal(runtime / name) for name in names}
-        for kind, names in BUILDS.items()
-        if webgpu or kind == "wasm"
-    }
     values = {
         "files": {name: seal(model / name) for name in (MANIFEST, *manifest.files)},
         "runtime": {"folder": address, "builds": builds},
         "probe": probe(network.encoder(probe_pattern(manifest.config.encoder.image_size)[None])[0]),
     }
     (model / LIST).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def seal_builds(runtime: Path) -> Builds:
+    """The seals of all files of the runtime, by builds.
+
+    Args:
+        runtime: the folder `dist` of the npm package onnxruntime-web, or a copy of RUNTIME_FILES.
+
+    Raises:
+        OSError: if one is missing.
+    """
+    return {kind: {name: seal(runtime / name) for name in names} for kind, names in BUILDS.items()}
 
 
 def seal(path: Path) -> dict[str, Any]:

@@ -39,8 +39,8 @@ export class Captioner {
   // Write a caption of what `look` gave, as often as settings change (see settings.js).
   // Gives {text, words, shown, logProbs, logProb, score, maps, candidates, alternatives}. `shown`: the T words as they
   // stand in the sentence. `maps`: for each, H rows of W numbers that sum to 1. `candidates`: for each, and for the end,
-  // whose word is "", the five likeliest [word, logProb]. `alternatives`: {text, words, logProbs, logProb, score}, best
-  // first. Logarithms are natural.
+  // whose word is "", the five likeliest [word, logProb]. `alternatives`: the same of other captions, best first.
+  // Logarithms are natural.
   write(look, settings = {}) {
     return this.ask("write", { grid: look.grid, settings })
   }

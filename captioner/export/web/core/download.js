@@ -1,8 +1,11 @@
 // Fetching the files of a site, with progress and a seal on each, {bytes, integrity}, the latter in the words of
-// subresource integrity: "sha256-...".
+// subresource integrity: "sha256-...". Where the seal has `packed` too, what lies there is the file compressed by gzip, of
+// so many bytes, with PACKED after its name: most hosts of plain files do not compress, and none treats such a name
+// otherwise than others.
 
 import { UserError } from "./errors.js"
 
+const PACKED = ".packed"
 const AGAIN = "Please check the connection, and load the page anew."
 const LATER = "Please load the page anew in a while."
 
@@ -15,15 +18,18 @@ export class Download {
 
   // The bytes of all files of a list, by name.
   async all(folder, list) {
-    for (const { bytes } of Object.values(list)) this.total += bytes
+    for (const { bytes, packed } of Object.values(list)) this.total += packed ?? bytes
     this.tell()
     const files = Object.entries(list).map(async ([name, seal]) => [name, await this.file(folder, name, seal)])
     return Object.fromEntries(await Promise.all(files))
   }
 
-  async file(folder, name, { bytes, integrity }) {
-    const response = await ask(this.address(folder, name, { integrity }), name, isForeign(folder) ? { integrity } : {})
-    const content = await this.collect(response, name, bytes)
+  async file(folder, name, { bytes, integrity, packed }) {
+    const address = this.address(folder, packed ? name + PACKED : name, { integrity })
+    const { body } = await ask(address, name, isForeign(folder) ? { integrity } : {})
+    const counted = body.pipeThrough(this.counter())
+    const stream = packed ? counted.pipeThrough(new DecompressionStream("gzip")) : counted
+    const content = await this.collect(stream, name, bytes)
     // Browsers have `crypto.subtle` where pages come by https or from this very machine.
     if (globalThis.crypto?.subtle && (await seal(content)) !== integrity)
       throw new UserError(`${name} is not what was published. ${LATER}`)
@@ -36,9 +42,19 @@ export class Download {
     return new URL(name + version, folder).href
   }
 
-  async collect(response, name, bytes) {
+  // Lets bytes pass, and tells of them.
+  counter() {
+    const transform = (chunk, out) => {
+      this.loaded += chunk.length
+      this.tell()
+      out.enqueue(chunk)
+    }
+    return new TransformStream({ transform })
+  }
+
+  async collect(stream, name, bytes) {
     const content = new Uint8Array(bytes)
-    const reader = response.body.getReader()
+    const reader = stream.getReader()
     let at = 0
     for (;;) {
       const { done, value } = await reader.read().catch(() => {
@@ -49,8 +65,6 @@ export class Download {
       if (done) return content
       content.set(value, at)
       at += value.length
-      this.loaded += value.length
-      this.tell()
     }
   }
 }

@@ -37,22 +37,28 @@ export class Model {
       const text = joinWords(words)
       if (!distinct.has(text)) distinct.set(text, { text, words, ...hypothesis })
     }
-    const [best, ...others] = distinct.values()
-    const [height, width] = grid.dims.slice(2)
-    return {
-      ...plain(best),
-      shown: displayedWords(best.words),
-      maps: best.attention.map((weights) => inRows(weights, height, width)),
-      candidates: best.rows.map((row) => this.candidates(row)),
-      alternatives: others.slice(0, settings.alternatives).map(plain),
-    }
+    const captions = [...distinct.values()].slice(0, settings.alternatives + 1)
+    const [best, ...alternatives] = captions.map((sentence) => this.asCaption(sentence, ...grid.dims.slice(2)))
+    return { ...best, alternatives }
+  }
+
+  // What of a hypothesis is of interest to a page.
+  asCaption({ text, words, logProbs, logProb, score, attention, rows }, height, width) {
+    const maps = attention.map((weights) => inRows(weights, height, width))
+    const candidates = rows.map((row) => this.candidates(row))
+    return { text, words, shown: displayedWords(words), logProbs, logProb, score, maps, candidates }
   }
 
   // The likeliest words of a row of log-probabilities, as [word, logProb], likeliest first; the end is the word "".
   candidates(row) {
-    const name = (id) => (id === this.special.end ? "" : this.vocabulary.words[id])
-    const likeliest = [...row.keys()].sort((a, b) => row[b] - row[a]).slice(0, CANDIDATES)
-    return likeliest.map((id) => [name(id), row[id]])
+    const best = []
+    row.forEach((value, id) => {
+      if (best.length === CANDIDATES && value <= row[best.at(-1)]) return
+      const place = best.findIndex((other) => row[other] < value)
+      best.splice(place < 0 ? best.length : place, 0, id)
+      best.length = Math.min(best.length, CANDIDATES)
+    })
+    return best.map((id) => [id === this.special.end ? "" : this.vocabulary.words[id], row[id]])
   }
 
   // Hypotheses in the order in which to prefer them (see rerank.js).
@@ -72,9 +78,6 @@ export class Model {
     return [...fit.data]
   }
 }
-
-// What of a hypothesis is of interest to a page.
-const plain = ({ text, words, logProbs, logProb, score }) => ({ text, words, logProbs, logProb, score })
 
 function inRows(weights, height, width) {
   return Array.from({ length: height }, (_, row) => Array.from(weights.subarray(row * width, (row + 1) * width)))
