@@ -23,7 +23,7 @@ from ..viewer import FILES, FOLDER, MOST_AT_ONCE
 from ..viewer.about import WEAK, about_model
 from ..viewer.examples import EXAMPLES
 from ..viewer.examples import FOLDER as EXAMPLES_FOLDER
-from .onnx_folder import README, read_manifest
+from .onnx_folder import MANIFEST, README, read_graphs, read_manifest
 from .onnx_writer import CARD, export_onnx
 from .web_icons import SIZES, draw_icon
 from .web_model import LIST, write_model_list
@@ -39,15 +39,14 @@ HEAVY = ("model", "runtime")
 ASIDE = ("README.md", ".nojekyll", SERVICE_WORKER)
 PACKED = ".packed"
 
-Tell = Callable[[str], None]
-
 
 def export_site(
     folder: Path,
     runtime: Path | None = None,
     checkpoint: str | os.PathLike | None = None,
+    precision: str = "fp16",
     card: str = "",
-    tell: Tell = lambda _line: None,
+    tell: Callable[[str], object] = len,
 ) -> None:
     """Write a static site that captions photographs in its visitors' browsers.
 
@@ -55,7 +54,8 @@ def export_site(
         folder: to write; an export that is there is replaced.
         runtime: an unpacked npm package onnxruntime-web, of which the site gets a copy; without it, browsers load that
             from a public server, and check it.
-        checkpoint: the model's file; the bundled one if there is none.
+        checkpoint: the model's file, or a folder of it in ONNX; the bundled one if there is none.
+        precision: in which weights are stored, "fp16" or "fp32".
         card: a text about the model, which goes with its graphs; made from what the checkpoint says if there is none.
         tell: is told of each step.
 
@@ -69,7 +69,11 @@ def export_site(
     copied = find_runtime(runtime) if runtime else None
     try:
         with replacing_folder(folder) as room:
-            export_onnx(room / "model", checkpoint, "fp16", card, tell)
+            if checkpoint and Path(checkpoint).is_dir():
+                copy_model(Path(checkpoint), room / "model")
+            else:
+                export_onnx(room / "model", checkpoint, precision, card, tell)
+                (room / "model" / README).unlink()  # how to use it without a page
             add_runtime(room, copied)
             add_page(room, not checkpoint, copied is not None)
             seal_site(room, policy(copied is not None))
@@ -77,6 +81,19 @@ def export_site(
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be written: {error.strerror or error}.") from error
     tell(f"{folder} is a whole site, and its README.md says how to publish it. Try: python -m http.server -d {folder}")
+
+
+def copy_model(exported: Path, target: Path) -> None:
+    """Copy a model in ONNX.
+
+    Raises:
+        CheckpointError: if the folder holds none, or it is damaged.
+    """
+    manifest = read_manifest(exported)
+    target.mkdir()
+    for name, content in read_graphs(exported, manifest).items():
+        (target / f"{name}.onnx").write_bytes(content)
+    shutil.copyfile(exported / MANIFEST, target / MANIFEST)
 
 
 def check_target(folder: Path) -> None:
@@ -113,7 +130,6 @@ def written_files(folder: Path) -> set[str]:
 def add_runtime(room: Path, copied: Path | None) -> None:
     """Put the runtime beside the model, the list of both into its folder, and pack what is large."""
     model = room / "model"
-    (model / README).unlink()  # how to use it without a page
     write_model_list(model, sealed_builds(), "../runtime/" if copied else ADDRESS)
     values = json.loads((model / LIST).read_text(encoding="utf-8"))
     pack(model, values["files"])

@@ -40,7 +40,7 @@ async function take(given) {
     try {
       looks.push({ name: photograph.name, seen: await captioner.look(photograph) })
     } catch (error) {
-      problems.push(explain(error, photograph.name))
+      problems.push(explain(error))
     }
     if (turn !== latest) return
   }

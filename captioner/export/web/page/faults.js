@@ -1,21 +1,14 @@
 // What a visitor sees while the model works, and when something goes wrong.
 
+import { UserError } from "../core/errors.js"
 import { element } from "./elements.js"
 
-const MEMORY = /out of memory|memory access|allocat|bad_alloc|RangeError/i
-
 // An error as a sentence. Those of the captioner are sentences already; others are for the console.
-export function explain(error, name = "") {
-  const message = String(error?.message ?? error)
-  if (MEMORY.test(`${error?.name} ${message}`))
-    return (
-      `${name ? `${name}: ` : ""}this device has run out of memory. Please close other tabs, load this page again, and ` +
-      "try fewer or smaller photographs."
-    )
-  const meant = /^[^a-z]?[A-Z“].*[.!?]$/s.test(message) || (name && message.startsWith(name))
-  if (meant) return name && !message.includes(name) ? `${name}: ${message}` : message
+export function explain(error) {
+  if (error instanceof UserError || error?.constructor === Error) return error.message
+  if (error instanceof RangeError) return "This device has run out of memory. Please close other pages, and load this one anew."
   console.warn(error)
-  return `${name ? `${name}: ` : ""}Something went wrong here. Please try again, perhaps with another photograph.`
+  return "Something went wrong here. Please try again, perhaps with another photograph."
 }
 
 export function showProblems(problems) {

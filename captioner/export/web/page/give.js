@@ -20,6 +20,7 @@ export function startGiving(site, take) {
   })
   startCamera(giving, take)
   giving.querySelector("#examples").append(...site.examples.map((example) => exampleTile(example, take)))
+  giving.querySelector(".credits").append(...site.examples.flatMap(credit))
 }
 
 function startDropping(take) {
@@ -77,6 +78,12 @@ function startCamera(giving, take) {
   }
 }
 
+// Whose an example is: "Desk: Flickr, CC BY 2.0".
+function credit({ label, author, licence, address }, place) {
+  const whose = address ? element("a", "", author, { href: address, rel: "noreferrer" }) : author
+  return [place ? "; " : " ", `${label.toLowerCase()} `, whose, `, ${licence}`]
+}
+
 function exampleTile(example, take) {
   const tile = element("li")
   const button = element("button", "", "", { type: "button", title: `Photograph: ${example.author}, ${example.licence}` })
@@ -87,12 +94,6 @@ function exampleTile(example, take) {
     take([new File([blob], example.file.split("/").pop(), { type: blob.type })])
   }
   tile.append(button)
-  const credit = element("small")
-  const author = example.address
-    ? element("a", "", example.author, { href: example.address, rel: "noreferrer" })
-    : element("span", "", example.author)
-  credit.append(author, `, ${example.licence}`)
-  tile.append(credit)
   if (example.wrong) tile.append(element("small", "", "it gets this wrong"))
   return tile
 }
