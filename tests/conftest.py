@@ -32,6 +32,28 @@ def examples() -> list[Path]:
     return sorted(EXAMPLES.glob("*.jpg"))
 
 
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Path:
+    """The model that ships, in ONNX with weights in half precision."""
+    from captioner.export.onnx_writer import export_onnx
+
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    export_onnx(folder, precision="fp16")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(exported, tmp_path_factory) -> Path:
+    """The page that needs no server, with that model and a runtime of its own."""
+    from captioner.export.web_site import export_site
+
+    from .site import find_runtime
+
+    folder = tmp_path_factory.mktemp("site") / "site"
+    export_site(folder, find_runtime().parent, exported)
+    return folder
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
     """Five drawn pictures in a folder of their own."""

@@ -31,7 +31,7 @@ async function neededFiles() {
 
 export async function startLoading() {
   const panel = document.querySelector("#loading")
-  const [offer, told] = [panel.querySelector(".offer"), panel.querySelector(".told")]
+  const [offer, told, far] = ["offer", "told", "far"].map((name) => panel.querySelector(`.${name}`))
   const [button, progress] = [panel.querySelector(".load"), panel.querySelector("progress")]
   let loaded // a promise of the captioner, once it was asked for
   let begin
@@ -42,14 +42,17 @@ export async function startLoading() {
   const size = megabytes(files.reduce((sum, [, bytes]) => sum + bytes, 0))
   panel.hidden = false
   button.hidden = Boolean(hindrance)
-  offer.textContent = hindrance || `The model works in your browser. It is loaded once (${size}), and kept.`
+  const once = `It is loaded once (${size})${navigator.serviceWorker ? ", and kept in this browser" : ""}.`
+  offer.textContent = hindrance || `The model works in your browser. ${once}`
   if (hindrance) panel.classList.add("problem")
   button.textContent = `Load the model (${size})`
   button.onclick = load
   if (!hindrance && (await isKept(files.map(([address]) => address)))) load()
 
-  function tell(text, share) {
-    told.textContent = text
+  // What is going on; how far it is, screen readers are not told of over and over again.
+  function tell(text, share, detail = "") {
+    if (told.textContent !== text) told.textContent = text
+    far.textContent = detail
     progress.hidden = share === undefined
     if (share !== undefined) progress.value = share
   }
@@ -81,8 +84,8 @@ export async function startLoading() {
   }
 
   function onProgress({ loaded, total }) {
-    const done = loaded >= total
-    tell(done ? "Starting the model …" : `Loading the model: ${megabytes(loaded)} of ${megabytes(total)}`, loaded / total)
+    const detail = `${megabytes(loaded)} of ${megabytes(total)}`
+    tell(loaded < total ? "Loading the model …" : "Starting the model …", loaded / total, detail)
   }
 
   return {
@@ -90,10 +93,10 @@ export async function startLoading() {
     model(waiting) {
       if (!hindrance && !loaded) {
         const photographs = waiting === 1 ? "The photograph waits" : `${waiting} photographs wait`
-        offer.textContent = `${photographs} for the model, which works in your browser. It is loaded once (${size}), and kept.`
+        offer.textContent = `${photographs} for the model, which works in your browser. ${once}`
         button.focus()
-        panel.scrollIntoView({ block: "center" })
       }
+      if (!panel.hidden) panel.scrollIntoView({ block: "center" })
       return begun
     },
   }
