@@ -219,7 +219,6 @@ def test_downloads(page, cat):
 def test_texts_are_those_of_python(page):
     from captioner.certainty import percent
     from captioner.page.downloads import alt_html, alt_markdown
-    from captioner import Caption
     from captioner.rows import rows_file
 
     names = ["a.jpg", 'söme "one"\'s (2)*!~.jpg', "a/b&c<d>.png", "=1+1,2.jpg", "'@x\n.jpg"]
