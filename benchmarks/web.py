@@ -2,9 +2,9 @@
 
 SITE is what `python -m captioner export --format web` wrote. It is served on loopback to a headless Chromium with an
 empty cache. Printed are the medians, over several visits, of the seconds from the visit to the first caption, with the
-model's loading; of those of each further photograph; of the bytes sent; and of the memory of all the browser's processes.
-On a first visit there is one thread, since hosts of plain files do not allow more. With --again, the visit is repeated
-with what the browser has kept, and with the threads that the page's own service worker allows.
+model's loading; of those of each further photograph; of the bytes sent; and of the memory of all processes of the
+browser. On a first visit there is one thread, since hosts of plain files do not allow more. With --again, the visit is
+repeated with what the browser has kept, and with the threads that the page's own service worker allows.
 """
 
 import argparse

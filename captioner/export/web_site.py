@@ -46,6 +46,7 @@ def export_site(
     checkpoint: str | os.PathLike | None = None,
     precision: str = "fp16",
     card: str = "",
+    calibration: str = "",
     tell: Callable[[str], object] = len,
 ) -> None:
     """Write a static site that captions photographs in its visitors' browsers.
@@ -57,6 +58,7 @@ def export_site(
         checkpoint: the model's file, or a folder of it in ONNX; the bundled one if there is none.
         precision: in which weights are stored, "fp16" or "fp32".
         card: a text about the model, which goes with its graphs; made from what the checkpoint says if there is none.
+        calibration: a folder of photographs to learn ranges from, for an encoder in int8; none for float32.
         tell: is told of each step.
 
     Raises:
@@ -72,7 +74,7 @@ def export_site(
             if checkpoint and Path(checkpoint).is_dir():
                 copy_model(Path(checkpoint), room / "model")
             else:
-                export_onnx(room / "model", checkpoint, precision, card, tell)
+                export_onnx(room / "model", checkpoint, precision, card, calibration, tell)
                 (room / "model" / README).unlink()  # how to use it without a page
             add_runtime(room, copied)
             add_page(room, not checkpoint, copied is not None)

@@ -10,6 +10,7 @@ import { startLoading } from "./page/load.js"
 import { startResult } from "./page/result.js"
 
 const site = await (await fetch("site.json")).json()
+let shown = [] // photographs whose memory the browser may have back once there are others
 let latest = 0 // what was given last takes the place of what is still being worked at
 
 tellAbout(site)
@@ -50,7 +51,10 @@ async function take(given) {
   try {
     if (looks.length === 1) hideGallery()
     else await showGallery(site, looks, result, () => turn === latest)
-    if (turn === latest) await result.show(looks[0])
+    if (turn !== latest) return
+    await result.show(looks[0])
+    shown.forEach((look) => URL.revokeObjectURL(look.address))
+    shown = looks
   } catch (error) {
     showProblems([...problems, explain(error)])
   } finally {

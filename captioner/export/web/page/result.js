@@ -47,9 +47,8 @@ export async function startResult(site, loading) {
         stale = false
         const look = shown
         const best = await write(look, settings())
-        if (!stale) await draw(look, best)
+        if (!stale) draw(look, best)
       }
-      section.hidden = false
     } catch (error) {
       showProblems([explain(error)])
     } finally {
@@ -59,26 +58,23 @@ export async function startResult(site, loading) {
     }
   }
 
-  async function draw(look, best) {
+  function draw(look, best) {
     const captions = [best, ...best.alternatives]
     const choices = section.querySelector("#captions")
     choices.hidden = captions.length === 1
     choices.querySelector(".choices").replaceChildren(
       ...captions.map((caption, place) => choice(caption, place === 0, () => display(look, caption, best))),
     )
-    await display(look, best, best)
+    display(look, best, best)
   }
 
-  async function display(look, caption, best) {
-    caption.candidates ??= await (await loading.model(1)).candidates(look.seen, caption.words)
-    if (look !== shown) return
+  function display(look, caption, best) {
     look.address ??= URL.createObjectURL(look.seen.photo)
-    const { text, words, logProbs, maps, candidates } = caption
     const { key, width, height } = look.seen
     section.querySelector(".unsure").hidden = !isUnsure(caption, site.unsure)
     section.hidden = false
-    const data = { key: `${look.name} ${key}`, text, photo: look.address, width, height, words, shown: caption.shown, logProbs, maps }
-    showViewer({ data: { ...data, palette: site.palette, candidates }, parentElement: root })
+    const data = { ...caption, key: `${look.name} ${key}`, photo: look.address, width, height, palette: site.palette }
+    showViewer({ data, parentElement: root })
     offer(look, caption, best)
   }
 
