@@ -1,5 +1,6 @@
 """Fixtures shared by the tests."""
 
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -45,12 +46,14 @@ def exported(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def site(exported, tmp_path_factory) -> Path:
     """The page that needs no server, with that model and a runtime of its own."""
+    from captioner.export.web_runtime import PACKAGE, VERSION
     from captioner.export.web_site import export_site
 
-    from .site import find_runtime
-
+    runtime = os.environ.get("ONNXRUNTIME_WEB")
+    if not runtime:
+        pytest.skip(f"ONNXRUNTIME_WEB must name the folder `dist` of the npm package {PACKAGE}@{VERSION}")
     folder = tmp_path_factory.mktemp("site") / "site"
-    export_site(folder, find_runtime().parent, exported)
+    export_site(folder, Path(runtime).parent, exported)
     return folder
 
 
