@@ -63,7 +63,8 @@ def first_visit(browser, host) -> dict[str, Any]:
     browser.until(lambda: "The photograph waits" in browser.text())
     seen["focus"] = browser.driver.execute_script("return document.activeElement.textContent")
     browser.click("Load the model")
-    seen["loading"] = browser.until(lambda: "Loading the model" in browser.text() and browser.text())
+    told = "#loading p:not(.offer)"
+    seen["loading"] = browser.until(lambda: " of " in (text := browser.all(told)[0].text) and text)
     browser.until(browser.viewer, 120)
     seen["sent then"] = host.sent
     return seen

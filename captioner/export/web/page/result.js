@@ -22,7 +22,7 @@ export async function startResult(site, loading) {
   const settings = startSettings(site.defaults, () => refresh())
   let shown // the photograph that is shown
   let stale = false // whether something has changed while the model was writing
-  let writing = false
+  let writing = null // a promise, while it does
 
   // Caption a photograph, once for each set of settings; the expensive part is done already.
   async function write(look, chosen) {
@@ -36,10 +36,14 @@ export async function startResult(site, loading) {
     return look.captions.get(key)
   }
 
-  async function refresh() {
+  // Write and show what is wanted now; what is being written for what was wanted before is not shown.
+  function refresh() {
     stale = true
-    if (writing || !shown) return
-    writing = true
+    if (shown) writing ??= rewrite()
+    return writing
+  }
+
+  async function rewrite() {
     section.ariaBusy = "true"
     tellWorking("Writing the caption")
     try {
@@ -52,7 +56,7 @@ export async function startResult(site, loading) {
     } catch (error) {
       showProblems([explain(error)])
     } finally {
-      writing = false
+      writing = null
       section.ariaBusy = "false"
       tellWorking()
     }
