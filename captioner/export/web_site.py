@@ -15,7 +15,7 @@ import captioner
 
 from ..certainty import UNSURE
 from ..config import SearchConfig
-from ..errors import OutputError
+from ..errors import OutputError, SettingError
 from ..files import replacing_folder
 from ..imports import import_onnx
 from ..overlay import COLOURS
@@ -72,6 +72,8 @@ def export_site(
     try:
         with replacing_folder(folder) as room:
             if checkpoint and Path(checkpoint).is_dir():
+                if card or calibration:
+                    raise SettingError(f"{checkpoint} is in ONNX already, so --card and --calibration come too late.")
                 copy_model(Path(checkpoint), room / "model")
             else:
                 export_onnx(room / "model", checkpoint, precision, card, calibration, tell)
