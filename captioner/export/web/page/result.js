@@ -74,10 +74,10 @@ export async function startResult(site, loading) {
 
   function display(look, caption, best) {
     look.address ??= URL.createObjectURL(look.seen.photo)
-    const { key, width, height } = look.seen
+    const { width, height } = look.seen
     section.querySelector(".unsure").hidden = !isUnsure(caption, site.unsure)
     section.hidden = false
-    const data = { ...caption, key: `${look.name} ${key}`, photo: look.address, width, height, palette: site.palette }
+    const data = { ...caption, key: look.address, photo: look.address, width, height, palette: site.palette }
     showViewer({ data, parentElement: root })
     offer(look, caption, best)
   }
