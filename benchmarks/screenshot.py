@@ -1,21 +1,25 @@
-"""Make the README's pictures of the page: python -m benchmarks.screenshot [PHOTO] [--word N] [--output DIR].
+"""Make the pictures of the page: python -m benchmarks.screenshot [PHOTO] [--word N] [--output DIR] [--site SITE].
 
 Starts the page, gives it a photograph in a headless Chromium, chooses a word, and saves it light, dark, and at a
-phone's width; and the walk through all words as a short animation.
+phone's width; and the walk through all words as a short animation. With --site, the page is not Streamlit's but the one
+that `python -m captioner export --format web SITE` wrote, and there is no animation.
 """
 
 import argparse
 import io
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from PIL import Image
 
 from captioner import save_walk
 from tests.browser import ROOT, Page, opened, served
+from tests.hosting import hosted
 
 VIEWS = {"light": (1280, 1010), "dark": (1280, 1010), "phone": (390, 1500)}
+LOAD = "#loading .load"  # of the page without a server
 PATIENCE = 1.5  # seconds in which transitions end
 
 
@@ -24,6 +28,8 @@ def look(page: Page, address: str, photo: Path, view: str) -> None:
     page.emulate("dark" if view == "dark" else "light", *VIEWS[view])
     page.driver.get(address)
     page.upload(photo)
+    if page.all(LOAD):
+        page.click("Load the model", LOAD)
     page.until(page.viewer)
     time.sleep(PATIENCE)
 
@@ -31,7 +37,7 @@ def look(page: Page, address: str, photo: Path, view: str) -> None:
 def take(page: Page, word: int, target: Path) -> None:
     """One picture of the window after a word was chosen."""
     page.choose_word(word)
-    page.driver.execute_script("document.querySelector('.stMain').scrollTo(0, 0)")
+    page.driver.execute_script("(document.querySelector('.stMain') ?? window).scrollTo(0, 0)")
     time.sleep(PATIENCE)
     page.driver.save_screenshot(str(target))
 
@@ -62,13 +68,19 @@ def main() -> None:
     parser.add_argument("photo", nargs="?", type=Path, default=ROOT / "captioner" / "examples" / "riders.jpg")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "screenshots")
     parser.add_argument("--word", type=int, default=3, help="which word to choose, from 0 (%(default)s)")
+    parser.add_argument("--site", type=Path, help="the folder of a page without a server")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    with served() as (address, _), tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as page:
+    with ExitStack() as stack:
+        if arguments.site:
+            address = stack.enter_context(hosted(arguments.site)).address
+        else:
+            address, _ = stack.enter_context(served())
+        page = stack.enter_context(opened(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
         for view in VIEWS:
             look(page, address, arguments.photo, view)
-            take(page, arguments.word, arguments.output / f"{view}.png")
-            if view == "light":
+            take(page, arguments.word, arguments.output / f"{'web-' if arguments.site else ''}{view}.png")
+            if view == "light" and not arguments.site:
                 animate(page, arguments.output / "walk.gif")
 
 

@@ -29,7 +29,7 @@ PATIENCE = 3600
 USAGE = """%(prog)s [PHOTO_OR_FOLDER ...] [options]
        %(prog)s merge OUTPUT [--overwrite]
        %(prog)s alt SITE_OR_FILE ... [options]
-       %(prog)s export --format onnx DIR [options]"""
+       %(prog)s export --format onnx|web DIR [options]"""
 
 DESCRIPTION = """Write a caption for each photograph, and for each scene of a film.
 
@@ -47,7 +47,8 @@ examples:
   python -m captioner merge captions.jsonl                             puts the sixteen together
   torchrun --nproc-per-node 4 -m captioner photos/ --output captions.jsonl
   python -m captioner alt site/                                        text for images that have none: see alt --help
-  python -m captioner export --format onnx DIR                         the model for other programs: export --help"""
+  python -m captioner export --format onnx DIR                         the model for other programs: export --help
+  python -m captioner export --format web DIR                          a page that needs no server"""
 
 EPILOG = """exit status:
   0    every photograph has a caption

@@ -1,5 +1,6 @@
 """Fixtures shared by the tests."""
 
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -30,6 +31,30 @@ def tiny() -> Captioner:
 def examples() -> list[Path]:
     """The example photographs of the page."""
     return sorted(EXAMPLES.glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Path:
+    """The model that ships, in ONNX with weights in half precision."""
+    from captioner.export.onnx_writer import export_onnx
+
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    export_onnx(folder, precision="fp16")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(exported, tmp_path_factory) -> Path:
+    """The page that needs no server, with that model and a runtime of its own."""
+    from captioner.export.web_runtime import PACKAGE, VERSION
+    from captioner.export.web_site import export_site
+
+    runtime = os.environ.get("ONNXRUNTIME_WEB")
+    if not runtime:
+        pytest.skip(f"ONNXRUNTIME_WEB must name the folder `dist` of the npm package {PACKAGE}@{VERSION}")
+    folder = tmp_path_factory.mktemp("site") / "site"
+    export_site(folder, Path(runtime).parent, exported)
+    return folder
 
 
 @pytest.fixture

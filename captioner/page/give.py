@@ -1,42 +1,19 @@
 """Where photographs come from: dropped files, the camera, or an example."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from captioner import PHOTO_SUFFIXES, PhotoError
+from captioner.viewer import MOST_AT_ONCE
+from captioner.viewer.examples import EXAMPLES, Example
 
 from .engine import BusyError, Engine, Look, is_bundled
 from .faults import as_it_stands
 from .host import MOST_MEGABYTES, refused_uploads
 from .waiting import waiting
-
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-class Example(NamedTuple):
-    """A photograph to try: its file's name, whose it is, and whether the bundled model is known to get it wrong."""
-
-    name: str
-    credit: str
-    wrong: bool = False
-
-
-SHOWN = (
-    Example("desk", "[Flickr](https://www.flickr.com/photo.gne?id=3267385733), CC BY 2.0"),
-    Example("motorcycle", "[Flickr](https://www.flickr.com/photo.gne?id=7243537732), CC BY 2.0"),
-    Example("kitchen", "[Flickr](https://www.flickr.com/photo.gne?id=8561578295), CC BY 2.0"),
-    Example("riders", "[Flickr](https://www.flickr.com/photo.gne?id=8392128987), CC BY 2.0"),
-    Example("skier", "[Flickr](https://www.flickr.com/photo.gne?id=6795644157), CC BY 2.0"),
-    Example("tennis", "[Flickr](https://www.flickr.com/photo.gne?id=8534907929), CC BY 2.0"),
-    Example("gull", "[Flickr](https://www.flickr.com/photo.gne?id=100911501), CC BY 2.0", wrong=True),
-    Example("cat", "Stéfan van der Walt, CC0", wrong=True),
-)
-MOST_AT_ONCE = 24
 
 
 def choose_photographs(engine: Engine) -> list[Look]:
@@ -58,7 +35,7 @@ def choose_photographs(engine: Engine) -> list[Look]:
     if shot:
         photographs = [("photograph.jpg", shot.getvalue())]
     if example:
-        photographs = [(f"{example}.jpg", (EXAMPLES / f"{example}.jpg").read_bytes())]
+        photographs = [(example.path.name, example.path.read_bytes())]
     if photographs:
         try:
             take(engine, photographs)
@@ -74,17 +51,19 @@ def choose_photographs(engine: Engine) -> list[Look]:
     return st.session_state.get("looks", [])
 
 
-def choose_example() -> str | None:
+def choose_example() -> Example | None:
     """The example that was clicked just now, if one was; once there is a result, they make room for it."""
     clicked = None
     place = st.expander("Examples to try") if st.session_state.get("looks") else st.container()
     with place, st.container(horizontal=True, key="examples"):
-        for name, credit, wrong in SHOWN:
+        for example in EXAMPLES:
             with st.container(width=150, gap="xsmall"):
-                st.image(EXAMPLES / f"{name}.jpg", width="stretch", alt="")
-                if st.button(name.capitalize(), key=f"example-{name}", help=f"Photograph: {credit}", width="stretch"):
-                    clicked = name
-                if wrong and is_bundled():
+                st.image(example.path, width="stretch", alt="")
+                author = f"[{example.author}]({example.address})" if example.address else example.author
+                credit = f"Photograph: {author}, {example.licence}"
+                if st.button(example.name.capitalize(), key=f"example-{example.name}", help=credit, width="stretch"):
+                    clicked = example
+                if example.wrong and is_bundled():
                     st.caption("it gets this wrong", text_alignment="center")
     return clicked
 

@@ -1,7 +1,6 @@
 """The caption, its words as controls, and the maps: a component that works in the browser alone."""
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -9,17 +8,16 @@ from streamlit.runtime import get_instance
 
 from captioner import Caption
 from captioner.overlay import COLOURS
+from captioner.viewer import read_viewer
 from captioner.vocabulary import join_words
 
 from .engine import Look
-
-HERE = Path(__file__).parent
 
 
 @functools.cache
 def viewer() -> Any:
     """The component, declared when it is first shown."""
-    html, css, js = ((HERE / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    html, css, js = read_viewer()
     return st.components.v2.component("captioner_viewer", html=html, css=css, js=js)
 
 

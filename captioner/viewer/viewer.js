@@ -297,6 +297,9 @@ function reason(candidates, word) {
     keeps its rules (length, no phrase twice).`
 }
 
+// The page without a server also draws maps into files.
+export { paint }
+
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".viewer")
   root.captioner ??= new Viewer(root)

@@ -1,0 +1,449 @@
+"""Walks through the page that needs no server, with the real model in a real, headless Chromium."""
+
+import functools
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from captioner import Caption
+from captioner.rows import Csv, JsonLines
+
+from .browser import CHROMIUM, DRIVER, Page, opened
+from .conftest import EXAMPLES
+from .hosting import Host, hosted
+from .test_browser import serious_findings
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="needs Chromium and its driver (Debian: chromium, chromium-driver)"
+    ),
+]
+
+WATCH = """
+window.violations = []
+document.addEventListener("securitypolicyviolation", (event) => violations.push(event.blockedURI))
+"""
+
+# Whether one sees what has the focus; the viewer's own style has a test of its own.
+OUTLINE = """
+const it = document.activeElement
+const seen = it.id === "files" ? document.querySelector(".button") : it
+return it.id === "viewer" || getComputedStyle(seen).outlineStyle !== "none"
+"""
+
+
+@pytest.fixture(scope="module")
+def host(site) -> Iterator[Host]:
+    with hosted(site) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(host, tmp_path_factory) -> Iterator[Page]:
+    """The page as a first visitor finds it."""
+    with opened(tmp_path_factory.mktemp("browser")) as page:
+        page.driver.set_script_timeout(60)
+        page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+        page.driver.get(host.address)
+        is_ready(page)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def first_visit(browser, host) -> dict[str, Any]:
+    """What the page says before the model is loaded, once it is given a photograph; then it is loaded."""
+    seen = {"sent": host.sent, "text": browser.text()}
+    browser.upload(EXAMPLES / "cat.jpg")
+    browser.until(lambda: "The photograph waits" in browser.text())
+    seen["focus"] = browser.driver.execute_script("return document.activeElement.textContent")
+    browser.click("Load the model")
+    told = "#loading p:not(.offer)"
+    seen["loading"] = browser.until(lambda: " of " in (text := browser.all(told)[0].text) and text)
+    browser.until(browser.viewer, 120)
+    seen["sent then"] = host.sent
+    return seen
+
+
+@pytest.fixture
+def page(browser, first_visit) -> Page:
+    assert first_visit
+    browser.emulate("light", 1280)
+    return browser
+
+
+@pytest.fixture(scope="module")
+def wanted(bundled) -> Callable[..., Caption]:
+    """Python's caption of an example, by its name and settings."""
+    return functools.cache(lambda name, **settings: bundled.caption(EXAMPLES / f"{name}.jpg", **settings))
+
+
+@pytest.fixture
+def cat(page, wanted) -> Caption:
+    """Python's caption of the photograph that the page then shows."""
+    caption = wanted("cat")
+    if page.viewer() != caption.text:
+        page.upload(EXAMPLES / "cat.jpg")
+    page.shows(caption.text)
+    return caption
+
+
+def is_ready(page: Page) -> None:
+    """Wait until the page can be used."""
+    page.until(lambda: page.all("html[data-ready]"))
+
+
+def is_idle(page: Page) -> bool:
+    """Whether the model has nothing to do."""
+    return not page.all("#working:not([hidden]), #result[aria-busy=true]")
+
+
+def visit(page: Page, address: str) -> None:
+    """Load the page anew, and wait until the model, which is kept, is there."""
+    page.driver.get(address)
+    is_ready(page)
+    page.until(lambda: not page.all("#loading:not([hidden])"))
+
+
+def run(page: Page, body: str, *arguments: Any) -> Any:
+    """What the body of an asynchronous function gives in the page; its arguments are `a`."""
+    script = "const a = [...arguments], done = a.pop(); (async () => { %s })().then(done, (e) => done(`threw ${e}`))"
+    return page.driver.execute_async_script(script % body, *arguments)
+
+
+def downloaded(page: Page, pattern: str, button: str) -> Path:
+    """The file that a click on a button saves."""
+    before = set(page.downloads.glob(pattern))
+    page.click(button)
+    return page.until(
+        lambda: (
+            not list(page.downloads.glob("*.crdownload"))
+            and next(
+                (path for path in page.downloads.glob(pattern) if path not in before and path.stat().st_size), None
+            )
+        )
+    )
+
+
+def test_the_size_of_the_download_is_told_before_it_starts(first_visit, site):
+    listed = json.loads((site / "model" / "model.json").read_text())
+    files = [*listed["files"].values(), *listed["runtime"]["builds"]["wasm"].values()]
+    size = sum(file.get("packed", file["bytes"]) for file in files)
+    assert f"Load the model ({size / 1e6:.0f} MB)" in first_visit["text"]
+    assert first_visit["sent"] < 2e6  # nothing of it was loaded yet
+    assert f"of {size / 1e6:.0f} MB" in first_visit["loading"]
+    assert first_visit["focus"].startswith("Load the model")
+    assert size <= first_visit["sent then"] - first_visit["sent"] < size + 2e6  # once
+
+
+def test_the_caption_is_that_of_python(page, cat):
+    assert page.viewer("return viewer.querySelector('.photo').alt") == cat.text
+    shown = page.viewer("return [viewer.captioner.data.words, viewer.captioner.data.logProbs]")
+    assert tuple(shown[0]) == cat.words
+    assert shown[1] == pytest.approx(cat.log_probs, abs=0.02)
+    assert page.all("#captions .choices label")[0].text.startswith(cat.text)
+
+
+def test_words_show_maps_and_the_lesson(page, cat):
+    page.choose_word(1)
+    assert f"looked for “{cat.words[1]}”" in page.viewer("return viewer.querySelector('.looked').textContent")
+    page.viewer("viewer.querySelector('details').open = true")
+    assert page.viewer("return viewer.querySelectorAll('.candidate').length") == 5
+    page.viewer("viewer.querySelector('details').open = false")
+
+
+def test_an_alternative_is_shown_as_the_best_caption_is(page, cat):
+    label = page.all("#captions .choices label")[1]
+    text = label.text.split("\n")[0]
+    label.click()
+    page.shows(text)
+    data = page.viewer("return viewer.captioner.data")
+    assert text != cat.text
+    assert len(data["maps"]) == len(data["words"]) == len(data["candidates"]) - 1
+    assert text in page.driver.execute_script("return document.querySelector('#alt-html').value")
+    page.all("#captions .choices label")[0].click()
+    page.shows(cat.text)
+
+
+def test_settings_write_anew(page, cat, wanted):
+    from selenium.webdriver.common.keys import Keys
+
+    page.open("Change how it writes")
+    page.click("Plain")
+    page.shows(wanted("cat", method="greedy").text)
+    page.click("Likeliest")
+    page.shows(cat.text)
+    size = page.all("#setting-beamSize")[0]
+    size.send_keys(Keys.ARROW_LEFT * 5)
+    narrow = wanted("cat", beam_size=3)
+    page.shows(narrow.text)
+    page.until(lambda: len(page.all("#captions label")) == 1 + len(narrow.alternatives) and is_idle(page))
+    size.send_keys(Keys.ARROW_RIGHT * 5)
+    page.shows(cat.text)
+    # The shortest cannot be longer than the longest.
+    page.all("#setting-maximumLength")[0].send_keys(Keys.HOME)
+    assert page.driver.execute_script("return document.querySelector('#setting-minimumLength').value") == "1"
+    page.until(lambda: len(page.viewer("return viewer.captioner.data.words")) == 1)
+    page.all("#setting-maximumLength")[0].send_keys(Keys.END)
+    page.all("#setting-minimumLength")[0].send_keys(Keys.ARROW_RIGHT * 2)
+    page.shows(cat.text)
+
+
+def test_downloads(page, cat):
+    page.open("Use it")
+    page.choose_word(1)
+    assert downloaded(page, "*.txt", "Text").read_text() == f"{cat.text}\n"
+    written = json.loads(downloaded(page, "*.json", "JSON").read_text())
+    assert list(written) == ["file", *cat.to_dict(), "alternatives"]
+    assert written["words"] == list(cat.words)
+    assert written["log_probs"] == pytest.approx(cat.log_probs, abs=0.02)
+    assert [list(other) for other in written["alternatives"]] == [list(cat.to_dict())] * len(cat.alternatives)
+    with Image.open(EXAMPLES / "cat.jpg") as photo, Image.open(downloaded(page, "*-2.png", "this map")) as marked:
+        assert marked.size == photo.size
+    with Image.open(downloaded(page, "*-attention.png", "Attention figure")) as figure:
+        assert figure.width > figure.height / 4 > 50
+    with Image.open(downloaded(page, "*.gif", "Attention walk")) as walk:
+        assert walk.n_frames == len(cat.words) + 1
+        frames = []
+        for number in range(walk.n_frames):
+            walk.seek(number)
+            frames.append(walk.convert("RGB").tobytes())
+            assert walk.info["duration"] == (1800 if number == walk.n_frames - 1 else 900)
+        assert len(set(frames)) == len(frames)
+
+
+def test_texts_are_those_of_python(page):
+    from captioner.certainty import percent
+    from captioner.page.downloads import alt_html, alt_markdown
+    from captioner.rows import rows_file
+
+    names = ["a.jpg", 'söme "one"\'s (2)*!~.jpg', "a/b&c<d>.png", "=1+1,2.jpg", "'@x\n.jpg"]
+    captions = [Told("A man's [hat]\\.", ("a", "man")), Told('=It\'s "a", b.', ("it", "'s"))]
+    for caption in captions:
+        for name in names:
+            found = run(
+                page,
+                "const texts = await import('/page/texts.js'); return [texts.altHtml(...a), texts.altMarkdown(...a)]",
+                name,
+                caption.text,
+            )
+            assert found == [alt_html(name, caption), alt_markdown(name, caption)]
+    values = [-0.0001, -0.5, -2.31, -4.7, -9.9, -20]
+    assert run(page, "const { percent } = await import('/page/texts.js'); return a[0].map(percent)", values) == [
+        percent(value) for value in values
+    ]
+    rows = [{"file": name, "caption": captions[1].text, "words": ["it", "'s"]} for name in names]
+    found = run(page, "const { rowsFile } = await import('/page/texts.js'); return rowsFile(a[0], 'csv')", rows)
+    wanted = rows_file(rows, ".csv").decode()
+    assert found.replace('[""it"",""\'s""]', '[""it"", ""\'s""]') == wanted
+
+
+class Told:
+    """What the texts need of a caption."""
+
+    def __init__(self, text: str, words: tuple[str, ...]):
+        self.text, self.words = text, words
+
+
+def test_several_become_a_gallery_and_one_file(page, wanted, tmp_path):
+    text = tmp_path / "notes.jpg"
+    text.write_text("no photograph")
+    formula = tmp_path / "=1+1.jpg"
+    formula.write_bytes((EXAMPLES / "riders.jpg").read_bytes())
+    page.upload(EXAMPLES / "kitchen.jpg", text, formula)
+    captions = [wanted(name) for name in ("kitchen", "riders")]
+    page.shows(captions[0].text)
+    assert "notes.jpg is not a photograph that can be read." in page.text()
+    assert page.driver.execute_script("return document.querySelector('#problems').role") == "alert"
+    record = downloaded(page, "*.csv", "CSV").read_bytes().splitlines(keepends=True)
+    assert record[0] == Csv.header
+    assert b"'=1+1.jpg" in record[2]
+    from_csv = [Csv().read(line) for line in record[1:]]
+    from_lines = [JsonLines().read(line) for line in downloaded(page, "*.jsonl", "JSONL").open("rb")]
+    assert from_csv == from_lines
+    for row, name, caption in zip(from_lines, ("kitchen.jpg", "=1+1.jpg"), captions, strict=True):
+        assert list(row) == ["file", *caption.to_dict()]
+        assert (row["file"], row["caption"]) == (name, caption.text)
+        assert row["score"] == pytest.approx(caption.score, abs=0.02)
+    page.click("2: look closer")
+    page.shows(captions[1].text)
+    assert "2: shown below" in page.text()
+
+
+def test_photographs_can_be_dropped_and_pasted(page, wanted):
+    for name, event in (("tennis", "drop"), ("skier", "paste")):
+        script = """
+        const data = new DataTransfer()
+        const content = await (await fetch(`examples/${a[0]}.jpg`)).blob()
+        data.items.add(new File([content], "given.jpg", { type: "image/jpeg" }))
+        const how = { bubbles: true, cancelable: true, dataTransfer: data, clipboardData: data }
+        const event = a[1] === "drop" ? new DragEvent("drop", how) : new ClipboardEvent("paste", how)
+        document.body.dispatchEvent(event)
+        return event.defaultPrevented
+        """
+        assert run(page, script, name, event) is True
+        page.shows(wanted(name).text)
+
+
+def test_an_example_is_given_by_keys_alone(page, wanted):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    page.open("Examples to try")
+    page.driver.execute_script("const top = document.querySelector('h1'); top.tabIndex = -1; top.focus()")
+    reached = {}
+    for _ in range(60):
+        ActionChains(page.driver).send_keys(Keys.TAB).perform()
+        focused = page.driver.switch_to.active_element
+        reached[focused.accessible_name] = focused
+        assert page.driver.execute_script(OUTLINE), focused.accessible_name
+        if "About this model" in reached:
+            break
+    names = " ".join(reached)
+    for name in ("Choose photographs", "Use the camera", "Examples to try", "Desk", "Change how it writes", "Use it"):
+        assert name in names
+    reached["Desk"].send_keys(Keys.ENTER)
+    page.shows(wanted("desk").text)
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])
+@pytest.mark.usefixtures("cat")
+def test_no_serious_finding_of_accessibility(page, theme, width, tmp_path):
+    page.emulate(theme, width)
+    text = tmp_path / "notes.jpg"
+    text.write_text("no photograph")
+    page.upload(EXAMPLES / "cat.jpg", EXAMPLES / "gull.jpg", text)
+    page.until(lambda: page.all("#gallery:not([hidden])") and is_idle(page))
+    page.driver.execute_script("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+    page.viewer("viewer.querySelector('details').open = true")
+    page.viewer("viewer.captioner.choose(1)")
+    for hidden in ("loading", "newer", "working", "camera"):
+        page.driver.execute_script(f"document.querySelector('#{hidden}').hidden = false")
+    found = serious_findings(page)
+    sizes = page.driver.execute_script(
+        "const all = [...document.querySelectorAll('button, summary, a'), "
+        "...document.querySelector('#viewer').shadowRoot.querySelectorAll('button')]\n"
+        "return [document.documentElement.scrollWidth,"
+        " Math.min(...all.filter((b) => b.offsetHeight && b.tagName !== 'A').map((b) => b.offsetHeight))]"
+    )
+    for hidden in ("loading", "newer", "working", "camera"):
+        page.driver.execute_script(f"document.querySelector('#{hidden}').hidden = true")
+    assert not found
+    assert sizes[0] <= width  # no scrolling sideways
+    assert sizes[1] >= 24  # large enough for a finger, says WCAG 2.2
+
+
+def test_it_works_without_network(page, host, wanted):
+    host.cut = True
+    try:
+        visit(page, host.address)
+        assert "work without network" in page.text()
+        page.click("Motorcycle")
+        page.shows(wanted("motorcycle").text)
+    finally:
+        host.cut = False
+
+
+def test_another_program_can_share_a_photograph_with_it(page, host, site, wanted):
+    visit(page, host.address)
+    script = """
+    const data = new DataTransfer()
+    const content = await (await fetch("examples/gull.jpg")).blob()
+    data.items.add(new File([content], "from a phone.jpg", { type: "image/jpeg" }))
+    const form = document.createElement("form")
+    Object.assign(form, { method: "post", enctype: "multipart/form-data", action: "share" })
+    const input = form.appendChild(document.createElement("input"))
+    Object.assign(input, { type: "file", name: "photographs", files: data.files })
+    document.body.append(form)
+    setTimeout(() => form.submit())
+    """
+    declared = json.loads((site / "manifest.webmanifest").read_text())["share_target"]
+    assert (declared["action"], declared["method"]) == ("share", "POST")
+    assert declared["params"]["files"][0]["name"] == "photographs"
+    run(page, script)
+    page.shows(wanted("gull").text)
+    assert "from%20a%20phone.jpg" in page.driver.execute_script("return document.querySelector('#alt-html').value")
+    assert page.driver.current_url == host.address
+
+
+@pytest.mark.usefixtures("cat")
+def test_nothing_is_stored_but_the_model_and_the_page(page, site):
+    script = """
+    const names = await caches.keys()
+    const kept = (await Promise.all(names.map(async (name) => (await caches.open(name)).keys()))).flat()
+    const bases = indexedDB.databases ? await indexedDB.databases() : []
+    return [names, kept.map((request) => new URL(request.url).pathname.slice(1)), localStorage.length, bases.length]
+    """
+    names, kept, local, bases = run(page, script)
+    files = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
+    assert len(names) == 2
+    assert "model/step.onnx.packed" in kept
+    assert set(kept) <= files
+    assert not any("webgpu" in name or "jspi" in name for name in kept)  # this browser needs another one
+    assert (local, bases) == (0, 0)
+
+
+@pytest.mark.usefixtures("cat")
+def test_the_policy_allows_nothing_from_elsewhere_and_is_never_violated(page, host):
+    assert page.driver.execute_script("return violations") == []
+    assert not [entry for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]
+    own = (host.address, "data:", "blob:", "chrome:")
+    assert not [url for url in page.requests() if not url.startswith(own)]
+    assert run(page, "return fetch('https://example.org/').then(() => 'let', () => 'kept')") == "kept"
+    assert run(page, "return new Promise((done) => setTimeout(() => done(violations.length), 200))") >= 1
+    # The worker is bound as well, by what the service worker sends with it.
+    header = "return (await fetch('core/worker.js')).headers.get('Content-Security-Policy')"
+    assert "connect-src 'self';" in run(page, header)
+    page.driver.execute_script("violations.length = 0")
+
+
+def test_a_new_version_takes_the_place_of_the_old(page, host, site):
+    visit(page, host.address)
+    (before,) = [name for name in run(page, "return caches.keys()") if " page " in name]
+    digest = before.split()[-1]
+    worker = (site / "service-worker.js").read_text().replace(digest, "0123456789abcdef")
+    index = (site / "index.html").read_text().replace("<title>", "<title>New ")
+    host.newer = {"/service-worker.js": worker.encode(), "/index.html": index.encode()}
+    sent = host.sent
+    try:
+        run(page, "return navigator.serviceWorker.getRegistration().then((it) => it.update()).then(() => 1)")
+        page.until(lambda: page.all("#newer:not([hidden])"))
+        assert page.driver.title == "Captioner"
+        page.click("Use it", "#newer button")
+        page.until(lambda: page.driver.title == "New Captioner")
+        is_ready(page)
+        page.until(lambda: not page.all("#loading:not([hidden])"))
+        names = run(page, "return caches.keys()")
+        assert before not in names
+        assert len(names) == 2
+        assert host.sent - sent < 2e6  # the model is the same, and was not loaded again
+    finally:
+        host.newer = {}
+        run(page, "return navigator.serviceWorker.getRegistration().then((it) => it.update()).then(() => 1)")
+
+
+def test_without_webassembly_it_says_so(page, host):
+    source = {"source": "delete globalThis.WebAssembly"}
+    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
+    try:
+        page.driver.get(host.address)
+        is_ready(page)
+        assert "This browser has no WebAssembly" in page.text()
+        assert not page.all("#loading button:not([hidden])")
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_the_icons_are_pictures_of_their_size(site):
+    for icon in json.loads((site / "manifest.webmanifest").read_text())["icons"]:
+        path = site / icon["src"]
+        if icon["type"] == "image/png":
+            with Image.open(io.BytesIO(path.read_bytes())) as picture:
+                assert "x".join(map(str, picture.size)) == icon["sizes"]
+        else:
+            assert path.read_text().startswith("<svg")
