@@ -93,6 +93,29 @@ class Page:
         """Elements of the document."""
         return self.driver.find_elements("css selector", selector)
 
+    def work(self, script: str, *arguments: Any, seconds: float = 240) -> Any:
+        """What the body of an asynchronous function gives; in it, `a` are the arguments.
+
+        Of those, {"name", "content"}, the latter in base64, become files.
+
+        Raises:
+            RuntimeError: if it throws, with its message.
+        """
+        begin = """
+        const decode = (content) => Uint8Array.from(atob(content), (character) => character.charCodeAt(0))
+        const isFile = (value) => typeof value?.content === "string"
+        const a = [...arguments].map((value) => (isFile(value) ? new File([decode(value.content)], value.name) : value))
+        const work = async () => { %s }
+        globalThis.answer = null
+        work().then((value) => (answer = { value }), (error) => (answer = { error: error.message }))
+        """
+        self.driver.execute_script(begin % script, *arguments)
+        # Asked again and again, since one request that takes long would be given up.
+        answer = self.until(lambda: self.driver.execute_script("return answer"), seconds)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer.get("value")
+
     def text(self) -> str:
         """All that can be read, outside the viewer."""
         return self.driver.find_element("tag name", "body").text

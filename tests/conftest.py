@@ -51,7 +51,10 @@ def site(exported, tmp_path_factory) -> Path:
 
     runtime = os.environ.get("ONNXRUNTIME_WEB")
     if not runtime:
-        pytest.skip(f"ONNXRUNTIME_WEB must name the folder `dist` of the npm package {PACKAGE}@{VERSION}")
+        pytest.fail(
+            f"ONNXRUNTIME_WEB must name the folder `dist` of the npm package {PACKAGE}. To have it: npm pack "
+            f"{PACKAGE}@{VERSION} && tar xzf {PACKAGE}-{VERSION}.tgz && export ONNXRUNTIME_WEB=$PWD/package/dist"
+        )
     folder = tmp_path_factory.mktemp("site") / "site"
     export_site(folder, Path(runtime).parent, exported)
     return folder

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ class Host(http.server.ThreadingHTTPServer):
         address: of the folder, with a slash at its end.
         cut: whether it answers nothing any more.
         newer: contents that take the place of files, by path ("/index.html").
+        headers: sent with every answer, by name.
         sent: bytes of all answers so far.
     """
 
@@ -24,7 +26,13 @@ class Host(http.server.ThreadingHTTPServer):
         self.address = f"http://127.0.0.1:{self.server_port}/"
         self.cut = False
         self.newer: dict[str, bytes] = {}
+        self.headers: dict[str, str] = {}
         self.sent = 0
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Be silent about a browser that has gone, and tell all else."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -50,6 +58,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def end_headers(self) -> None:
+        """The last of the headers."""
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
         """Send a file, and count it."""

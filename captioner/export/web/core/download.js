@@ -10,16 +10,17 @@ const AGAIN = "Please check the connection, and load the page anew."
 const LATER = "Please load the page anew in a while."
 
 export class Download {
-  // `onProgress` is told {loaded, total}, in bytes of all files that were asked for.
-  constructor(onProgress) {
-    this.loaded = this.total = 0
-    this.tell = () => onProgress({ loaded: this.loaded, total: this.total })
+  // `onProgress` is told {loaded, total}, in bytes of all files of the lists, {name: seal}, before any comes.
+  constructor(lists, onProgress) {
+    const seals = lists.flatMap((list) => Object.values(list))
+    const total = seals.reduce((sum, { bytes, packed }) => sum + (packed ?? bytes), 0)
+    this.loaded = 0
+    this.tell = () => onProgress({ loaded: this.loaded, total })
+    this.tell()
   }
 
   // The bytes of all files of a list, by name.
   async all(folder, list) {
-    for (const { bytes, packed } of Object.values(list)) this.total += packed ?? bytes
-    this.tell()
     const files = Object.entries(list).map(async ([name, seal]) => [name, await this.file(folder, name, seal)])
     return Object.fromEntries(await Promise.all(files))
   }

@@ -15,10 +15,11 @@ const TOLERANCE = 0.02
 export async function loadModel(site, onProgress) {
   const list = await fetchJson(new URL("model/model.json", site).href)
   const backend = await chooseBackend(list.runtime.builds)
-  const download = new Download(onProgress)
+  const build = list.runtime.builds[backend]
+  const download = new Download([list.files, build], onProgress)
   const modelFolder = new URL("model/", site)
   const [ort, files] = await Promise.all([
-    loadRuntime(download, new URL(list.runtime.folder, modelFolder), list.runtime.builds[backend]),
+    loadRuntime(download, new URL(list.runtime.folder, modelFolder), build),
     download.all(modelFolder, list.files),
   ])
   const about = JSON.parse(new TextDecoder().decode(files["captioner.json"]))

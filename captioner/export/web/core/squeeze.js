@@ -1,6 +1,11 @@
 // From a file that somebody chose to the model's square, as captioner/photo.py and pixels.py do it: checked, upright,
 // transparency on white, at most 1024 pixels long, then squeezed without cropping, so that caption and maps speak of all
 // of it. Colour profiles and EXIF orientation are the browser's work.
+//
+// Pixels are those of captioner/photo.py to a level, with two exceptions: Python lets the JPEG decoder itself scale a
+// photograph of 2000 pixels or more, which browsers cannot ask for (a quarter of a level on average, four at most), and
+// where transparency is scaled down, it rounds once more (two levels at most). Browsers with another decoder of JPEGs
+// than libjpeg-turbo may differ by a few levels, too.
 
 import { UserError } from "./errors.js"
 import { readHeader } from "./header.js"
