@@ -83,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     given = parser.add_argument_group("photographs")
     given.add_argument("photos", nargs="*", metavar="PHOTO_OR_FOLDER", help=f"or archive; in it: {', '.join(SUFFIXES)}")
-    given.add_argument("--pattern", metavar="GLOB", help="in them, take files like this instead: '*.jpg', '2024/*'")
+    given.add_argument("--pattern", metavar="GLOB", help="in them, take files like this instead: '*.jpg', '2024/*.jpg'")
     given.add_argument("--files-from", metavar="LIST", help="a file with a name on each line; - for standard input")
     given.add_argument("-0", "--null", action="store_true", help="names in the list end with a zero byte")
     add_film_options(parser.add_argument_group("films"))

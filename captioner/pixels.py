@@ -7,6 +7,8 @@ from .colour import apply_transform, transform_to_srgb
 
 # More would not be seen: the model's square is smaller, and so is the page.
 LONGEST_SIDE = 1024
+# Of the smaller image, which are made together.
+ROWS = 64
 # A little less, so that 4,000 pixels, which cameras like, are scaled by 4 and not by 2.
 LEAST_DECODED = 1000
 
@@ -36,12 +38,27 @@ def to_rgb(image: Image.Image) -> Image.Image:
     mode = "RGBA" if transparent else "RGB"
     if image.mode == "CMYK" and transform:
         mode = "CMYK"  # the profile knows better what its inks look like
-    image = image if image.mode == mode else image.convert(mode)
+    image = reduced(image, mode)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
     image = apply_transform(image, transform) if transform else image
     if not transparent:
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def reduced(image: Image.Image, mode: str) -> Image.Image:
+    """An image in another mode, averaged down by a whole number where its longer side stays twice LONGEST_SIDE.
+
+    It goes some rows at a time, since Pillow would copy all of it, twice where there is transparency.
+    """
+    factor = max(image.size) // (2 * LONGEST_SIDE)
+    if factor < 2:
+        return image if image.mode == mode else image.convert(mode)
+    small = Image.new(mode, tuple(-(-side // factor) for side in image.size))
+    for top in range(0, small.height, ROWS):
+        rows = image.crop((0, top * factor, image.width, min((top + ROWS) * factor, image.height)))
+        small.paste(rows.convert(mode).reduce(factor), (0, top))
+    return small
 
 
 def every(step: int, image: Image.Image) -> numpy.ndarray:

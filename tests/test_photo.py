@@ -10,7 +10,7 @@ from PIL import Image
 
 from captioner import PhotoError, open_photo
 from captioner.photo import MAXIMUM_PIXELS, TURNS, photo_to_tensor
-from captioner.pixels import LONGEST_SIDE
+from captioner.pixels import LONGEST_SIDE, reduced
 
 from .drawing import draw, encoded
 
@@ -215,3 +215,16 @@ def test_the_whole_photograph_is_squeezed():
     assert tensor.shape == (3, 50, 50)
     assert tensor[:, 25, 1].tolist() == [255, 0, 0]
     assert tensor[:, 25, 48].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "CMYK", "L"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_reduced_by_rows_as_a_whole(mode, rows, monkeypatch):
+    monkeypatch.setattr("captioner.pixels.LONGEST_SIDE", 10)
+    monkeypatch.setattr("captioner.pixels.ROWS", rows)
+    values = numpy.random.default_rng(0).integers(0, 255, (47, 65, 4), dtype=numpy.uint8)
+    image = Image.fromarray(values).convert("RGB" if mode == "CMYK" else "RGBA").convert(mode)
+    wanted = "CMYK" if mode == "CMYK" else "RGBA"
+    small = reduced(image, wanted)
+    assert small.size == (22, 16)
+    assert numpy.array_equal(small, image.convert(wanted).reduce(3))
