@@ -19,17 +19,18 @@ from tests.browser import ROOT, Page, opened, served
 from tests.hosting import hosted
 
 VIEWS = {"light": (1280, 1010), "dark": (1280, 1010), "phone": (390, 1500)}
-LOAD = "#loading .load"  # of the page without a server
 PATIENCE = 1.5  # seconds in which transitions end
 
 
-def look(page: Page, address: str, photo: Path, view: str) -> None:
+def look(page: Page, address: str, photo: Path, view: str, site: bool) -> None:
     """Open the page in one of the views, and wait for the photograph's caption."""
     page.emulate("dark" if view == "dark" else "light", *VIEWS[view])
     page.driver.get(address)
+    if site:
+        page.until(lambda: page.all("html[data-ready]"))
     page.upload(photo)
-    if page.all(LOAD):
-        page.click("Load the model", LOAD)
+    if site and view == "light":  # then it is kept
+        page.click("Load the model")
     page.until(page.viewer)
     time.sleep(PATIENCE)
 
@@ -78,7 +79,7 @@ def main() -> None:
             address, _ = stack.enter_context(served())
         page = stack.enter_context(opened(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
         for view in VIEWS:
-            look(page, address, arguments.photo, view)
+            look(page, address, arguments.photo, view, bool(arguments.site))
             take(page, arguments.word, arguments.output / f"{'web-' if arguments.site else ''}{view}.png")
             if view == "light" and not arguments.site:
                 animate(page, arguments.output / "walk.gif")

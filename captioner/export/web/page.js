@@ -14,12 +14,18 @@ let shown = [] // photographs whose memory the browser may have back once there 
 let latest = 0 // what was given last takes the place of what is still being worked at
 
 tellAbout(site)
-await keepOffline(site)
-const loading = await startLoading()
-const result = await startResult(site, loading)
+const prepared = prepare()
 startGiving(site, take)
+await prepared
 take(await sharedPhotographs())
 document.documentElement.dataset.ready = "" // for whoever drives this page with a program
+
+// What is needed before anything can be captioned; photographs may be given before it is there.
+async function prepare() {
+  await keepOffline() // first, so that the model is kept
+  const loading = await startLoading()
+  return { loading, result: await startResult(site, loading) }
+}
 
 // Look at photographs, caption them, and show them; what was there stays if none of them can be read.
 async function take(given) {
@@ -32,6 +38,7 @@ async function take(given) {
         "For whole folders there is the command `python -m captioner`.",
     )
   showProblems(problems)
+  const { loading, result } = await prepared
   const captioner = await loading.model(given.length)
   if (turn !== latest) return
   const looks = []

@@ -3,7 +3,7 @@
 const WAIT = 4000 // milliseconds for the service worker to begin; without it the page works too, but keeps nothing
 
 // Start the service worker, or go on without it where the browser has none (plain http, some private windows).
-export async function keepOffline(site) {
+export async function keepOffline() {
   if (!navigator.serviceWorker) return
   const begun = navigator.serviceWorker.register("service-worker.js").then(async (registration) => {
     offerNewer(registration)
