@@ -22,6 +22,12 @@ def bundled() -> Captioner:
 
 
 @pytest.fixture(scope="session")
+def on_the_page() -> Captioner:
+    """The same as the page and the commands load it: in the precision that is fastest here."""
+    return Captioner.load(device="cpu")
+
+
+@pytest.fixture(scope="session")
 def tiny() -> Captioner:
     """A small untrained model."""
     return tiny_captioner()

@@ -64,10 +64,10 @@ def test_first_screen_explains_itself(page):
     assert not page.error
 
 
-def test_upload_shows_caption_photograph_and_downloads(page, bundled, examples):
+def test_upload_shows_caption_photograph_and_downloads(page, on_the_page, examples):
     data = examples[0].read_bytes()
     upload(page, ("my cat.jpg", data, "image/jpeg"))
-    caption = bundled.caption(data)
+    caption = on_the_page.caption(data)
     shown = viewer(page)
     assert shown["text"] == caption.text
     assert shown["words"] == list(caption.words)
@@ -87,19 +87,19 @@ def test_upload_shows_caption_photograph_and_downloads(page, bundled, examples):
     ]
 
 
-def test_files_are_forgotten_and_what_was_given_stays(page, bundled, examples):
+def test_files_are_forgotten_and_what_was_given_stays(page, on_the_page, examples):
     upload(page, ("cat.jpg", examples[0].read_bytes(), "image/jpeg"))
     assert not page.file_uploader[0].value  # a new, empty one
     page.run()
-    assert viewer(page)["text"] == bundled.caption(examples[0]).text
+    assert viewer(page)["text"] == on_the_page.caption(examples[0]).text
     upload(page, ("gull.jpg", examples[2].read_bytes(), "image/jpeg"))
-    assert viewer(page)["text"] == bundled.caption(examples[2]).text
+    assert viewer(page)["text"] == on_the_page.caption(examples[2]).text
 
 
-def test_alternatives_can_be_chosen(page, bundled, examples):
+def test_alternatives_can_be_chosen(page, on_the_page, examples):
     data = examples[2].read_bytes()
     upload(page, ("gull.jpg", data, "image/jpeg"))
-    alternatives = bundled.caption(data).alternatives
+    alternatives = on_the_page.caption(data).alternatives
     radio = page.main.radio[0]
     assert radio.options[1:] == [other.text for other in alternatives]
     assert "%" in radio.proto.captions[0]
@@ -110,7 +110,7 @@ def test_alternatives_can_be_chosen(page, bundled, examples):
     assert f'alt="{alternatives[0].text}"' in page.code[0].value
 
 
-def test_settings_change_the_caption_without_looking_again(page, bundled, examples, monkeypatch):
+def test_settings_change_the_caption_without_looking_again(page, on_the_page, examples, monkeypatch):
     data = examples[1].read_bytes()
     upload(page, ("desk.jpg", data, "image/jpeg"))
 
@@ -121,7 +121,7 @@ def test_settings_change_the_caption_without_looking_again(page, bundled, exampl
     for method, settings in (("greedy", {}), ("sample", {"beam_size": 5, "temperature": 1.0, "top_p": 0.9})):
         page.radio(key="method").set_value(method).run()
         checked(page)
-        assert viewer(page)["text"] == bundled.caption(data, method=method, **settings).text
+        assert viewer(page)["text"] == on_the_page.caption(data, method=method, **settings).text
     slider(page, "temperature").set_value(0.4)
     slider(page, "alternatives").set_value(2).run()
     assert len(page.main.radio[0].options) <= 3
@@ -148,11 +148,11 @@ def test_being_unsure_is_said_in_words(page, monkeypatch, examples, threshold, t
     assert all("unsure" in warning.value for warning in page.warning)
 
 
-def test_several_photographs_and_a_bad_one(page, bundled, examples):
+def test_several_photographs_and_a_bad_one(page, on_the_page, examples):
     files = [(path.name, path.read_bytes(), "image/jpeg") for path in examples[:2]]
     upload(page, *files, ("broken.jpg", b"no photograph", "image/jpeg"))
     assert [error.value.split()[0] for error in page.error] == ["broken.jpg"]
-    captions = [bundled.caption(path).text for path in examples[:2]]
+    captions = [on_the_page.caption(path).text for path in examples[:2]]
     assert [image.proto.imgs[0].alt for image in page.image if image.proto.imgs[0].alt] == captions
     assert [button.label for button in page.download_button[:2]] == ["All captions (CSV)", "All captions (JSONL)"]
     assert viewer(page)["text"] == captions[0]
@@ -186,29 +186,29 @@ def test_errors_are_sentences(page, content, message):
     assert not page.get("bidi_component")
 
 
-def test_a_bad_photograph_takes_nothing_away(page, bundled, examples):
+def test_a_bad_photograph_takes_nothing_away(page, on_the_page, examples):
     upload(page, ("cat.jpg", examples[0].read_bytes(), "image/jpeg"))
     upload(page, ("bad.jpg", b"plain text", "image/jpeg"))
     assert "bad.jpg" in page.error[0].value
-    assert viewer(page)["text"] == bundled.caption(examples[0]).text
+    assert viewer(page)["text"] == on_the_page.caption(examples[0]).text
 
 
-def test_camera(page, bundled):
+def test_camera(page, on_the_page):
     page.toggle[0].set_value(True).run()
     shot = jpeg(draw("blue", "circle", (320, 240)))
     page.camera_input[0].set_value(("shot.jpg", shot, "image/jpeg")).run()
     checked(page)
-    assert viewer(page)["text"] == bundled.caption(shot).text
+    assert viewer(page)["text"] == on_the_page.caption(shot).text
     assert not page.get("camera_input")  # it is off again
 
 
-def test_examples_can_be_clicked_and_carry_their_credit(page, bundled, examples):
+def test_examples_can_be_clicked_and_carry_their_credit(page, on_the_page, examples):
     for path in examples:
         button = page.button(key=f"example-{path.stem}")
         assert any(licence in button.proto.help for licence in ("CC BY", "CC0", "public domain"))
         button.click().run()
         checked(page)
-        assert viewer(page)["text"] == bundled.caption(path.read_bytes()).text
+        assert viewer(page)["text"] == on_the_page.caption(path.read_bytes()).text
 
 
 def test_about_is_honest(page):
@@ -233,7 +233,7 @@ def test_a_missing_model_is_a_sentence(monkeypatch, tmp_path, caplog):
     assert "There is no checkpoint" in caplog.text
 
 
-def test_a_busy_page_says_so_once_and_loses_nothing(page, monkeypatch, bundled, examples):
+def test_a_busy_page_says_so_once_and_loses_nothing(page, monkeypatch, on_the_page, examples):
     sure = EXAMPLES / "motorcycle.jpg"  # of which the page does not say that it is unsure
     upload(page, (sure.name, sure.read_bytes(), "image/jpeg"))
     with monkeypatch.context() as crowded:
@@ -241,9 +241,9 @@ def test_a_busy_page_says_so_once_and_loses_nothing(page, monkeypatch, bundled, 
         files = [(path.name, path.read_bytes(), "image/jpeg") for path in examples[:2]]
         upload(page, *files)
         assert ["try again in a minute" in warning.value for warning in page.warning] == [True]
-        assert viewer(page)["text"] == bundled.caption(sure).text
+        assert viewer(page)["text"] == on_the_page.caption(sure).text
     page.run()  # the files are still there
-    assert viewer(page)["text"] == bundled.caption(examples[0]).text
+    assert viewer(page)["text"] == on_the_page.caption(examples[0]).text
     assert not page.warning
 
 
@@ -259,8 +259,8 @@ def test_a_fault_is_logged_and_not_shown(page, monkeypatch, examples, caplog):
     assert "secret detail" in caplog.text
 
 
-def test_json_of_a_caption_is_complete(bundled, examples):
-    row = bundled.caption(examples[1]).to_dict()
+def test_json_of_a_caption_is_complete(on_the_page, examples):
+    row = on_the_page.caption(examples[1]).to_dict()
     assert set(json.loads(json.dumps(row))) == {"caption", "score", "words", "log_probs"}
 
 

@@ -36,19 +36,19 @@ def ordinary_window(page):
 
 
 @pytest.fixture
-def cat(page, bundled, examples):
+def cat(page, on_the_page, examples):
     """The caption of the photograph that the page then shows."""
-    caption = bundled.caption(examples[0])
+    caption = on_the_page.caption(examples[0])
     if page.viewer() != caption.text:
         page.upload(examples[0])
     page.shows(caption.text)
     return caption
 
 
-def test_first_screen_works_at_once(page, bundled):
+def test_first_screen_works_at_once(page, on_the_page):
     assert "where it looked" in page.text()
     page.click("Riders")
-    page.shows(bundled.caption(EXAMPLES / "riders.jpg").text)
+    page.shows(on_the_page.caption(EXAMPLES / "riders.jpg").text)
 
 
 def test_a_word_shows_its_map(page, cat):
@@ -108,16 +108,16 @@ def test_the_lesson_names_what_came_before_and_the_candidates(page, cat):
     page.viewer("viewer.querySelector('details').open = false")
 
 
-def test_settings_write_anew(page, cat, bundled, examples):
+def test_settings_write_anew(page, cat, on_the_page, examples):
     from selenium.webdriver.common.keys import Keys
 
     page.open("Change how it writes")
     page.click("Creative")
     sampled = {"method": "sample", "beam_size": 5, "top_p": 0.9}
-    page.shows(bundled.caption(examples[0], temperature=1.0, **sampled).text)
+    page.shows(on_the_page.caption(examples[0], temperature=1.0, **sampled).text)
     handle = page.until(lambda: page.all(".st-key-temperature input[type=range]"))[0]
     handle.send_keys(Keys.ARROW_LEFT * 8)
-    page.shows(bundled.caption(examples[0], temperature=0.2, **sampled).text)
+    page.shows(on_the_page.caption(examples[0], temperature=0.2, **sampled).text)
     page.click("Likeliest")
     page.shows(cat.text)
 
@@ -133,14 +133,14 @@ def test_downloads(page, cat):
     assert Image.open(walk).n_frames == len(cat.words) + 1
 
 
-def test_several_at_once_and_a_broken_one(page, bundled, examples, tmp_path):
+def test_several_at_once_and_a_broken_one(page, on_the_page, examples, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photograph")
     page.upload(*examples[:2], broken)
-    page.shows(bundled.caption(examples[0]).text)
+    page.shows(on_the_page.caption(examples[0]).text)
     assert "broken.jpg is not a photograph" in page.text()
     page.click("2: look closer")
-    page.shows(bundled.caption(examples[1]).text)
+    page.shows(on_the_page.caption(examples[1]).text)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -174,7 +174,7 @@ def test_only_what_the_page_needs_is_copied():
     assert copied == allowed
 
 
-def test_the_recipe_serves_the_page_to_visitors(image, bundled, examples):
+def test_the_recipe_serves_the_page_to_visitors(image, on_the_page, examples):
     assert image.user == "user"
     port = str(free_port())
     image.environment["STREAMLIT_SERVER_PORT"] = port  # as docker run --env would
@@ -191,7 +191,7 @@ def test_the_recipe_serves_the_page_to_visitors(image, bundled, examples):
             assert urllib.request.urlopen(f"{address}/_stcore/health").read() == b"ok"
             with Visitor(address) as visitor:
                 visitor.upload("cat.jpg", examples[0].read_bytes())
-                assert visitor.caption == bundled.caption(examples[0]).text
+                assert visitor.caption == on_the_page.caption(examples[0]).text
         finally:
             server.terminate()
     told = (image.root / "log").read_text()

@@ -34,14 +34,6 @@ def export(folder: Path, checkpoint: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> Path:
-    """The bundled model, as files of half the size."""
-    folder = tmp_path_factory.mktemp("export") / "bundled"
-    assert main(["export", "--format", "onnx", str(folder), "--precision", "fp16"]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
     """A small model without matcher and typical photograph."""
     folder, model = tmp_path_factory.mktemp("export"), tiny_model("gru", "dot")
