@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from captioner import Captioner
 from captioner.__main__ import main
@@ -213,6 +214,7 @@ def test_large_photographs_are_decoded_one_at_a_time(checkpoint, tmp_path, monke
     items = list(find_items([str(tmp_path), str(tmp_path / "photos.zip")]))
     assert run_batch(captioner, items, config).captioned == 12
     assert most > 1
+    assert Image.core.get_block_size() > 32 << 20  # else glibc keeps a large photograph's memory for each thread
     monkeypatch.setattr(limit, 100)
     most = 0
     assert run_batch(captioner, items, config).captioned == 12

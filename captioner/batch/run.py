@@ -34,6 +34,9 @@ from .webvtt import Tracks
 
 # Of files as large as this, one at a time is read where several could be.
 LARGE_BYTES = 50_000_000
+# In which Pillow asks for memory. What is larger than 32 MB the system takes back at once; of smaller blocks, glibc keeps
+# a large photograph's for each thread. See https://pillow.readthedocs.io/en/stable/reference/block_allocator.html
+BLOCK_BYTES = 64 << 20
 NOTHING_FOUND = (
     f"Nothing to caption was found. A list must name files; in folders, those ending in {', '.join(SUFFIXES)} are "
     "taken, or those that --pattern names; films with --every."
@@ -222,6 +225,7 @@ def photo_batches(
     batches = [items[first : first + size] for first in range(0, len(items), size)]
     open_batches = [batch for batch in batches if not all(map(is_done, batch))]
 
+    Image.core.set_block_size(BLOCK_BYTES)
     one_at_a_time = threading.RLock()  # of the large, so that memory stays bounded whatever their sizes
 
     def prepare(item: Item) -> Prepared:
