@@ -34,8 +34,8 @@ from .webvtt import Tracks
 
 # Of files as large as this, one at a time is read where several could be.
 LARGE_BYTES = 50_000_000
-# In which Pillow asks for memory. What is larger than 32 MB the system takes back at once; of smaller blocks, glibc keeps
-# a large photograph's for each thread. See https://pillow.readthedocs.io/en/stable/reference/block_allocator.html
+# In which Pillow asks for memory. What is larger than 32 MB the system takes back at once; of smaller blocks, glibc
+# keeps a large photograph's for each thread. See https://pillow.readthedocs.io/en/stable/reference/block_allocator.html
 BLOCK_BYTES = 64 << 20
 NOTHING_FOUND = (
     f"Nothing to caption was found. A list must name files; in folders, those ending in {', '.join(SUFFIXES)} are "
