@@ -41,16 +41,17 @@ def main() -> None:
     parser.add_argument("--photographs", type=int, default=96, help="of each size (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--threads", type=int, help="(default: as many as this process may use)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32 or bf16 (%(default)s)")
     parser.add_argument("--soak", type=int, default=0, metavar="N", help="only caption N small ones, and watch")
     arguments = parser.parse_args()
     set_threads(arguments.threads)
-    captioner = Captioner.load(device="cpu")
+    captioner = Captioner.load(device="cpu", precision=arguments.precision)
     with tempfile.TemporaryDirectory() as place:
         if arguments.soak:
             sys.exit(soak(captioner, Path(place), arguments.soak, arguments.batch_size))
         pixels = torch.zeros(arguments.batch_size, 3, *[captioner.config.encoder.image_size] * 2, dtype=torch.uint8)
         alone = best_of(10, lambda: captioner.encode_pixels(pixels)) / arguments.batch_size
-        print(f"encoder alone, batch {arguments.batch_size}: {1 / alone:.1f} photographs a second")
+        print(f"encoder alone, {captioner.precision}, batch {arguments.batch_size}: {1 / alone:.1f} photographs a second")
         for name, side in SIZES.items():
             items = write_photographs(Path(place, str(side)), arguments.photographs, side)
             measure(captioner, items, name, alone, arguments.batch_size)
