@@ -51,7 +51,8 @@ def main() -> None:
             sys.exit(soak(captioner, Path(place), arguments.soak, arguments.batch_size))
         pixels = torch.zeros(arguments.batch_size, 3, *[captioner.config.encoder.image_size] * 2, dtype=torch.uint8)
         alone = best_of(10, lambda: captioner.encode_pixels(pixels)) / arguments.batch_size
-        print(f"encoder alone, {captioner.precision}, batch {arguments.batch_size}: {1 / alone:.1f} photographs a second")
+        size = arguments.batch_size
+        print(f"encoder alone, {captioner.precision}, batch {size}: {1 / alone:.1f} photographs a second")
         for name, side in SIZES.items():
             items = write_photographs(Path(place, str(side)), arguments.photographs, side)
             measure(captioner, items, name, alone, arguments.batch_size)
