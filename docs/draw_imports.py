@@ -12,11 +12,17 @@ PAGE = ROOT / "docs" / "ARCHITECTURE.md"
 BEGIN, END = "```mermaid\n", "```\n"
 
 
-def imported(path: Path) -> set[str]:
-    """The modules that a file imports, by their full names; of `from a import b`, "a.b"."""
+def imported(path: Path, at_once: bool = False) -> set[str]:
+    """The modules that a file imports, by their full names; of `from a import b`, "a.b".
+
+    Args:
+        path: of the file.
+        at_once: whether to leave out what it imports only when it is needed, or for its types.
+    """
     package = list(path.relative_to(ROOT).with_suffix("").parts[:-1])
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -34,8 +40,8 @@ def part_of(module: str) -> str:
     return ".".join(names[:2])
 
 
-def imports() -> dict[str, set[str]]:
-    """The parts that each part imports; nothing of other packages."""
+def imports(at_once: bool = False) -> dict[str, set[str]]:
+    """The parts that each part imports; nothing of other packages. `at_once` as in `imported`."""
     files = [
         ROOT / "app.py",
         *(path for top in ("captioner", "train", "benchmarks") for path in (ROOT / top).rglob("*.py")),
@@ -44,7 +50,7 @@ def imports() -> dict[str, set[str]]:
     for path in sorted(files):
         if path.name != "__init__.py":
             part = part_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            parts.setdefault(part, set()).update(map(part_of, imported(path)))
+            parts.setdefault(part, set()).update(map(part_of, imported(path, at_once)))
     public = parts_of_the_library()
     return {
         part: {name for used in uses for name in (public.get(used, {used})) if name in parts and name != part}
@@ -83,15 +89,20 @@ def reduced(graph: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def draw() -> str:
-    """The drawing: an arrow from each part to those that it needs, but for those it needs by way of others."""
-    graph = imports()
+    """The drawing: an arrow from each part to those that it needs, but for those it needs by way of others.
+
+    Dotted arrows lead to what is imported only when it is needed.
+    """
+    graph, later = imports(at_once=True), imports()
     lines = ["flowchart TD"]
     for package in ("captioner", "train"):
         lines.append(f"  subgraph {package}")
         lines += [f"    {node(part)}[{label(part)}]" for part in sorted(graph) if part.startswith(f"{package}.")]
         lines.append("  end")
     arrows = reduced(graph)
-    lines += [f"  {node(part)} --> {node(used)}" for part in sorted(arrows) for used in sorted(arrows[part])]
+    for part in sorted(graph):
+        lines += [f"  {node(part)} --> {node(used)}" for used in sorted(arrows[part])]
+        lines += [f"  {node(part)} -.-> {node(used)}" for used in sorted(later[part] - reachable(graph, [part]))]
     return "\n".join(lines) + "\n"
 
 
