@@ -16,10 +16,9 @@ function keys(x) {
   return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0
 }
 
-// For each of `target` places along a line of `source` pixels: the first pixel that counts, and the weights from there
-// on. `extent` is how much of the line is meant, and may end within the last pixel.
-function tabulate(source, extent, target, filter) {
-  const scale = Math.fround(extent) / target
+// For each of `target` places along a line of `source` pixels: the first pixel that counts, and the weights from there on.
+function tabulate(source, target, filter) {
+  const scale = source / target
   const stretch = Math.max(scale, 1)
   const reach = filter.reach * stretch
   return Array.from({ length: target }, (_, place) => {
@@ -60,26 +59,26 @@ function pass(data, result, table, lines, from, to) {
     }
 }
 
-function resizeRows({ data, width, height }, target, extent, filter) {
-  if (target === width && extent === width) return { data, width, height }
+function resizeRows({ data, width, height }, target, filter) {
+  if (target === width) return { data, width, height }
   const result = new Uint8ClampedArray(4 * target * height)
   const [from, to] = [width, target].map((length) => ({ pixel: 4, line: 4 * length }))
-  pass(data, result, tabulate(width, extent, target, filter), height, from, to)
+  pass(data, result, tabulate(width, target, filter), height, from, to)
   return { data: result, width: target, height }
 }
 
-function resizeColumns({ data, width, height }, target, extent, filter) {
-  if (target === height && extent === height) return { data, width, height }
+function resizeColumns({ data, width, height }, target, filter) {
+  if (target === height) return { data, width, height }
   const result = new Uint8ClampedArray(4 * width * target)
   const steps = { pixel: 4 * width, line: 4 }
-  pass(data, result, tabulate(height, extent, target, filter), width, steps, steps)
+  pass(data, result, tabulate(height, target, filter), width, steps, steps)
   return { data: result, width, height: target }
 }
 
-// Resize a picture. `extent` is what of it is meant, {width, height}, where that is less than all of its pixels.
-export function resize(picture, width, height, filter, extent = picture) {
-  const rows = (from) => resizeRows(from, width, extent.width, filter)
-  const columns = (from) => resizeColumns(from, height, extent.height, filter)
+// Resize a picture.
+export function resize(picture, width, height, filter) {
+  const rows = (from) => resizeRows(from, width, filter)
+  const columns = (from) => resizeColumns(from, height, filter)
   // What Pillow 13 does, as experiments show: columns first where many rows are to go.
   const rowsToGo = picture.height - height
   const columnsFirst = rowsToGo > 0 && 2 * (picture.width - width) < rowsToGo
@@ -88,19 +87,19 @@ export function resize(picture, width, height, filter, extent = picture) {
 
 // Average blocks of pixels into one each, from a tile of a picture into its place in the result; at the right and at
 // the bottom, blocks may be cut off.
-export function reduce(tile, factors, result, left, top) {
+export function reduce(tile, factor, result, left, top) {
   const { data, width } = tile
-  if (factors.x * factors.y === 1) return copy(tile, result, left, top)
-  for (let row = 0; row * factors.y < tile.height; row++)
-    for (let column = 0; column * factors.x < width; column++) {
-      const right = Math.min((column + 1) * factors.x, width)
-      const bottom = Math.min((row + 1) * factors.y, tile.height)
-      const count = (right - column * factors.x) * (bottom - row * factors.y)
+  if (factor === 1) return copy(tile, result, left, top)
+  for (let row = 0; row * factor < tile.height; row++)
+    for (let column = 0; column * factor < width; column++) {
+      const right = Math.min((column + 1) * factor, width)
+      const bottom = Math.min((row + 1) * factor, tile.height)
+      const count = (right - column * factor) * (bottom - row * factor)
       let red = count >> 1
       let green = red
       let blue = red
-      for (let y = row * factors.y; y < bottom; y++)
-        for (let at = 4 * (y * width + column * factors.x); at < 4 * (y * width + right); at += 4) {
+      for (let y = row * factor; y < bottom; y++)
+        for (let at = 4 * (y * width + column * factor); at < 4 * (y * width + right); at += 4) {
           red += data[at]
           green += data[at + 1]
           blue += data[at + 2]

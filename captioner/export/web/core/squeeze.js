@@ -72,48 +72,41 @@ async function decode(blob, kind, name) {
   }
 }
 
-// As Pillow's thumbnail: whole blocks of pixels are averaged first, as far as twice the size that is wanted, since
-// filtering all pixels of a large photograph would take long, and to nobody's benefit.
+// Whole blocks of pixels are averaged first, as far as twice the size that is wanted, since filtering all pixels of a
+// large photograph would take long, and to nobody's benefit.
 function scaleDown(bitmap) {
-  const { width, height } = thumbnailSize(bitmap.width, bitmap.height)
-  const factors = {
-    x: Math.max(1, Math.trunc(bitmap.width / width / 2)),
-    y: Math.max(1, Math.trunc(bitmap.height / height / 2)),
-  }
-  const reduced = readReduced(bitmap, factors)
-  if (width === bitmap.width && height === bitmap.height) return reduced
-  const extent = { width: bitmap.width / factors.x, height: bitmap.height / factors.y }
-  return resize(reduced, width, height, BICUBIC, extent)
+  const factor = Math.max(1, Math.floor(Math.max(bitmap.width, bitmap.height) / (2 * LONGEST_SIDE)))
+  const reduced = readReduced(bitmap, factor)
+  return resize(reduced, ...thumbnailSize(reduced), BICUBIC)
 }
 
-// The size at which the longer side is at most 1024 and the shorter fits it best.
-function thumbnailSize(width, height) {
-  if (Math.max(width, height) <= LONGEST_SIDE) return { width, height }
+// Width and height at which the longer side is at most 1024 and the shorter fits it best, as Pillow's `thumbnail` has it.
+function thumbnailSize({ width, height }) {
+  if (Math.max(width, height) <= LONGEST_SIDE) return [width, height]
   const aspect = width / height
-  const best = (side, fault) => {
+  const nearest = (side, fault) => {
     const [low, high] = [Math.floor(side), Math.ceil(side)]
     return Math.max(fault(low) <= fault(high) ? low : high, 1)
   }
-  if (aspect <= 1) return { width: best(LONGEST_SIDE * aspect, (n) => Math.abs(aspect - n / LONGEST_SIDE)), height: LONGEST_SIDE }
-  const fault = (n) => (n === 0 ? 0 : Math.abs(aspect - LONGEST_SIDE / n))
-  return { width: LONGEST_SIDE, height: best(LONGEST_SIDE / aspect, fault) }
+  if (aspect <= 1) return [nearest(LONGEST_SIDE * aspect, (n) => Math.abs(aspect - n / LONGEST_SIDE)), LONGEST_SIDE]
+  return [LONGEST_SIDE, nearest(LONGEST_SIDE / aspect, (n) => (n === 0 ? 0 : Math.abs(aspect - LONGEST_SIDE / n)))]
 }
 
 // The pixels of a bitmap on white, blocks averaged, read tile by tile: a canvas of 89 million pixels is more than some
 // browsers can make.
-function readReduced(bitmap, factors) {
-  const result = { width: Math.ceil(bitmap.width / factors.x), height: Math.ceil(bitmap.height / factors.y) }
+function readReduced(bitmap, factor) {
+  const result = { width: Math.ceil(bitmap.width / factor), height: Math.ceil(bitmap.height / factor) }
   result.data = new Uint8ClampedArray(4 * result.width * result.height)
-  const [across, down] = [factors.x, factors.y].map((factor) => Math.ceil(TILE / factor) * factor)
-  const canvas = new OffscreenCanvas(Math.min(across, bitmap.width), Math.min(down, bitmap.height))
+  const side = Math.ceil(TILE / factor) * factor
+  const canvas = new OffscreenCanvas(Math.min(side, bitmap.width), Math.min(side, bitmap.height))
   const pen = canvas.getContext("2d", { alpha: false, willReadFrequently: true })
   pen.fillStyle = "white"
-  for (let top = 0; top < bitmap.height; top += down)
-    for (let left = 0; left < bitmap.width; left += across) {
-      const [width, height] = [Math.min(across, bitmap.width - left), Math.min(down, bitmap.height - top)]
+  for (let top = 0; top < bitmap.height; top += side)
+    for (let left = 0; left < bitmap.width; left += side) {
+      const [width, height] = [Math.min(side, bitmap.width - left), Math.min(side, bitmap.height - top)]
       pen.fillRect(0, 0, width, height)
       pen.drawImage(bitmap, left, top, width, height, 0, 0, width, height)
-      reduce(pen.getImageData(0, 0, width, height), factors, result, left / factors.x, top / factors.y)
+      reduce(pen.getImageData(0, 0, width, height), factor, result, left / factor, top / factor)
     }
   return result
 }
