@@ -57,7 +57,8 @@ def site(exported, tmp_path_factory) -> Path:
 
     runtime = os.environ.get("ONNXRUNTIME_WEB")
     if not runtime:
-        pytest.fail(
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up(
             f"ONNXRUNTIME_WEB must name the folder `dist` of the npm package {PACKAGE}. To have it: npm pack "
             f"{PACKAGE}@{VERSION} && tar xzf {PACKAGE}-{VERSION}.tgz && export ONNXRUNTIME_WEB=$PWD/package/dist"
         )
