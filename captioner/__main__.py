@@ -1,13 +1,10 @@
 """python -m captioner: caption photographs and folders of them. Reads the command line; the rest is in batch/."""
 
 import argparse
-import os
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from .batch import alt_command
 from .batch.options import add_model_options, load_captioner, search_settings
@@ -19,7 +16,8 @@ from .batch.sidecar import KINDS
 from .batch.sources import find_items, read_list
 from .batch.video import parse_interval
 from .config import SearchConfig
-from .errors import CaptionerError, CheckpointError, OutputError, SettingError
+from .errors import SettingError
+from .exit_status import exit_status
 from .export import command as export_command
 from .photo import SUFFIXES
 
@@ -187,29 +185,8 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module="PIL")  # odd metadata is no news to a user
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="surrogateescape")
-    try:
-        return run_merge(arguments) if merging else run(arguments)
-    except SettingError as error:
-        parser.error(str(error))
-    except (CheckpointError, OutputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except CaptionerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # The reader has gone; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"error: {error}. The captions written so far are kept.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Stopped; the captions written so far are kept.", file=sys.stderr)
-        return 130
-    except torch.OutOfMemoryError:
-        print("error: the device's memory is full. Try a smaller --batch-size, or --device cpu.", file=sys.stderr)
-        return 1
+    work = run_merge if merging else run
+    return exit_status(parser, lambda: work(arguments), "The captions written so far are kept.", failed=1)
 
 
 def check_usage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

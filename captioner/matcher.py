@@ -83,7 +83,13 @@ class Matcher(nn.Module):
             sentences: for each photograph the ids of its sentences; where there are fewer than K, scores are 0.
             embedding: the decoder's table.
         """
-        most = max(map(len, sentences))
-        filled = [ids for own in sentences for ids in [*own, *[[]] * (most - len(own))]]
-        read, is_word = (values.unflatten(0, (len(sentences), most)) for values in self.read(filled, embedding))
-        return self.compare(seen, read, is_word)
+        ids = padded(sentences).to(embedding.device)
+        read, is_word = self.read_padded(ids.flatten(0, 1), embedding)
+        return self.compare(seen, read.unflatten(0, ids.shape[:2]), is_word.unflatten(0, ids.shape[:2]))
+
+
+def padded(sentences: Sequence[Sequence[Sequence[int]]]) -> Tensor:
+    """Each photograph's sentences as a tensor: int64 (B, K, T), 0 where one has fewer words, or a photograph fewer."""
+    most = max(map(len, sentences))
+    rows = [torch.tensor(ids, dtype=torch.int64) for own in sentences for ids in [*own, *[[]] * (most - len(own))]]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True).unflatten(0, (len(sentences), most))

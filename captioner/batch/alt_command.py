@@ -1,13 +1,13 @@
 """python -m captioner alt: alternative text for the images of a site."""
 
 import argparse
-import os
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
-from ..errors import CaptionerError, DocumentError, SettingError
+from ..errors import DocumentError
+from ..exit_status import exit_status
 from .alt import SUFFIXES, Report, Work, caption_images, find_documents, insertions, survey
 from .alt_document import replace_file, unified_diff
 from .options import add_model_options, load_captioner, probability, search_settings
@@ -72,23 +72,8 @@ def main(argv: list[str]) -> int:
         parser.error(f"--root {arguments.root} is no folder")
     warnings.filterwarnings("ignore", module="PIL")  # odd metadata is no news to a user
     sys.stderr.reconfigure(errors="backslashreplace")  # names of files may be no text
-    try:
-        return 1 if run(arguments, search_settings(arguments)) else 0
-    except SettingError as error:
-        parser.error(str(error))
-    except CaptionerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # The reader has gone; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"error: {error}. Documents not yet shown are as they were.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Stopped; documents not yet shown are as they were.", file=sys.stderr)
-        return 130
+    kept = "Documents not yet shown are as they were."
+    return exit_status(parser, lambda: int(run(arguments, search_settings(arguments))), kept)
 
 
 def run(arguments: argparse.Namespace, settings: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import CaptionerError, SettingError
+from ..exit_status import exit_status
 from .onnx_folder import PRECISIONS
 
 DEFAULT_PRECISION = {"onnx": "fp32", "web": "fp16"}
@@ -52,26 +52,22 @@ def main(argv: list[str]) -> int:
         parser.error("--int8-encoder and --calibration need one another")
     if arguments.runtime and arguments.format != "web":
         parser.error("--runtime is for --format web")
-    try:
-        # Only now, since they import torch's exporter.
-        from .onnx_writer import export_onnx, read_card
-        from .web_site import export_site
+    return exit_status(parser, lambda: run(arguments), "Nothing was written.")
 
-        card = read_card(arguments.card) if arguments.card else ""
-        precision = arguments.precision or DEFAULT_PRECISION[arguments.format]
-        model = (arguments.checkpoint, precision, card, arguments.calibration, tell)
-        if arguments.format == "web":
-            export_site(arguments.folder, arguments.runtime, *model)
-        else:
-            export_onnx(arguments.folder, *model)
-    except SettingError as error:
-        parser.error(str(error))
-    except CaptionerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return 130
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export the model; returns the exit status."""
+    # Only now, since they import torch's exporter.
+    from .onnx_writer import export_onnx, read_card
+    from .web_site import export_site
+
+    card = read_card(arguments.card) if arguments.card else ""
+    precision = arguments.precision or DEFAULT_PRECISION[arguments.format]
+    model = (arguments.checkpoint, precision, card, arguments.calibration, tell)
+    if arguments.format == "web":
+        export_site(arguments.folder, arguments.runtime, *model)
+    else:
+        export_onnx(arguments.folder, *model)
     return 0
 
 

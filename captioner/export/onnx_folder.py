@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..captioner import special_ids
 from ..config import CaptionerConfig
 from ..decoder import State
-from ..errors import CheckpointError, OutputError, SettingError
+from ..errors import CheckpointError, SettingError
 from ..vocabulary import Vocabulary
+from .target import check_replaceable
 
 FORMAT = "captioner-onnx"
 VERSION = "1"
@@ -83,7 +85,7 @@ class Manifest:
             "int8_encoder": self.int8_encoder,
             "config": self.config.to_dict(),
             "special": {"pad": words.pad, "start": words.start, "end": words.end, "unknown": words.unknown},
-            "forbidden": [words.pad, words.start, words.unknown],
+            "forbidden": list(special_ids(words).forbidden),
             "vocabulary": list(words.words),
             "typical_grid": self.typical_grid,
             "origin": self.origin,
@@ -183,21 +185,17 @@ def check_target(folder: Path) -> None:
     Raises:
         OutputError: if not.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file, not a folder. Please name a folder to write the model to.")
-    try:
-        found = {path.name for path in folder.iterdir()}
-        ours = not found or is_export(folder)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
-    foreign = found - {MANIFEST, README, *(f"{name}.onnx" for name in SIGNATURES)} if ours else found
-    if foreign:
-        raise OutputError(
-            f"The folder {folder} has other files than those of an export, such as {min(foreign)}. They would be lost: "
-            "please name a new folder."
-        )
+    check_replaceable(folder, "write the model to", foreign_names)
+
+
+def foreign_names(folder: Path) -> set[str]:
+    """What lies in a folder that no export has written: all of it, if none is there.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    found = {path.name for path in folder.iterdir()}
+    return found - {MANIFEST, README, *(f"{name}.onnx" for name in SIGNATURES)} if is_export(folder) else found
 
 
 def is_export(folder: Path) -> bool:

@@ -17,6 +17,7 @@ from ..config import check
 from ..decoder import Memory, State, Step
 from ..errors import CheckpointError
 from ..imports import import_onnxruntime
+from ..matcher import padded
 from .onnx_folder import HINT, SIGNATURES, STATE, Manifest, read_graphs, read_manifest
 
 
@@ -111,12 +112,7 @@ class OnnxModel(nn.Module):
 
     def match(self, grid: Tensor, sentences: Sequence[Sequence[Sequence[int]]]) -> Tensor:
         """How well each photograph's own sentences suit it, (B, K); see `CaptionModel.match`."""
-        most, longest = max(map(len, sentences)), max(len(ids) for own in sentences for ids in own)
-        ids = torch.zeros(len(sentences), most, longest, dtype=torch.int64)
-        for photo, own in enumerate(sentences):
-            for place, sentence in enumerate(own):
-                ids[photo, place, : len(sentence)] = torch.tensor(sentence)
-        return self._matcher(grid, ids)[0]
+        return self._matcher(grid, padded(sentences))[0]
 
 
 def load_onnx(folder: Path, device: str = "auto", precision: str = "auto") -> tuple[OnnxModel, Manifest]:

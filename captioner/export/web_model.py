@@ -18,7 +18,6 @@ BUILDS = {
     "wasm": ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
     "webgpu": ("ort.jspi.bundle.min.mjs", "ort-wasm-simd-threaded.jspi.wasm"),
 }
-RUNTIME_FILES = tuple(name for build in BUILDS.values() for name in build)
 Builds = dict[str, dict[str, dict[str, Any]]]
 # So many channels' means are enough to see whether a graphics driver computes what it should.
 PROBED = 16
@@ -29,7 +28,7 @@ def write_model_list(model: Path, builds: Builds, address: str) -> None:
 
     Args:
         model: the folder, as `export_onnx` writes it; what it says of the encoder needs onnxruntime.
-        builds: the seals of the runtime's files for each way of computing, as `seal_builds` gives them; without
+        builds: the seals of the runtime's files for each way of computing, as `sealed_builds` gives them; without
             "webgpu", browsers compute on the processor.
         address: where the site finds those, relative to the folder of the model ("../runtime/") or elsewhere
             ("https://.../dist/"); it ends with a slash.
@@ -46,18 +45,6 @@ def write_model_list(model: Path, builds: Builds, address: str) -> None:
         "probe": probe(network.encoder(probe_pattern(manifest.config.encoder.image_size)[None])[0]),
     }
     (model / LIST).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def seal_builds(runtime: Path) -> Builds:
-    """The seals of all files of the runtime, by builds.
-
-    Args:
-        runtime: the folder `dist` of the npm package onnxruntime-web, or a copy of RUNTIME_FILES.
-
-    Raises:
-        OSError: if one is missing.
-    """
-    return {kind: {name: seal(runtime / name) for name in names} for kind, names in BUILDS.items()}
 
 
 def seal(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ..viewer.examples import EXAMPLES
 from ..viewer.examples import FOLDER as EXAMPLES_FOLDER
 from .onnx_folder import MANIFEST, README, read_graphs, read_manifest
 from .onnx_writer import CARD, export_onnx
+from .target import check_replaceable
 from .web_icons import SIZES, draw_icon
 from .web_model import LIST, write_model_list
 from .web_runtime import ADDRESS, CDN, SEALS, find_runtime, sealed_builds
@@ -106,20 +107,17 @@ def check_target(folder: Path) -> None:
     Raises:
         OutputError: if not.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file, not a folder. Please name a folder to write the site to.")
-    try:
-        found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
-    foreign = found - written_files(folder)
-    if foreign:
-        raise OutputError(
-            f"The folder {folder} has other files than those of an export, such as {min(foreign)}. They would be lost: "
-            "please name a new folder."
-        )
+    check_replaceable(folder, "write the site to", foreign_files)
+
+
+def foreign_files(folder: Path) -> set[str]:
+    """What lies in a folder and in those within it that no export of a site has written.
+
+    Raises:
+        OSError: if one cannot be read.
+    """
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    return found - written_files(folder)
 
 
 def written_files(folder: Path) -> set[str]:
