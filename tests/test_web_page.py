@@ -4,6 +4,7 @@ import functools
 import io
 import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -174,7 +175,8 @@ def test_texts_are_those_of_python(page):
     from captioner.rows import rows_file
 
     names = ["a.jpg", 'söme "one"\'s (2)*!~.jpg', "a/b&c<d>.png", "=1+1,2.jpg", "'@x\n.jpg"]
-    captions = [Told("A man's [hat]\\.", ("a", "man")), Told('=It\'s "a", b.', ("it", "'s"))]
+    told = {"A man's [hat]\\.": ("a", "man"), '=It\'s "a", b.': ("it", "'s")}
+    captions = [SimpleNamespace(text=text, words=words) for text, words in told.items()]
     for caption in captions:
         for name in names:
             found = run(
@@ -192,13 +194,6 @@ def test_texts_are_those_of_python(page):
     found = run(page, "const { rowsFile } = await import('/page/texts.js'); return rowsFile(a[0], 'csv')", rows)
     wanted = rows_file(rows, ".csv").decode()
     assert found.replace('[""it"",""\'s""]', '[""it"", ""\'s""]') == wanted
-
-
-class Told:
-    """What the texts need of a caption."""
-
-    def __init__(self, text: str, words: tuple[str, ...]):
-        self.text, self.words = text, words
 
 
 def test_several_become_a_gallery_and_one_file(page, wanted, tmp_path):
