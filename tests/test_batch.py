@@ -292,7 +292,8 @@ def test_merged_rows_have_the_order_of_the_photographs_also_when_others_come(che
         add(*names)
     rows = [Path(json.loads(line)["file"]).stem for line in output.read_text().splitlines()]
     assert rows == list("abcdefg")
-    part = Shard(1, 3).part(output)
+    # Which photographs fall to a share depends on where they lie; the first that has some.
+    part = next(part for part in (Shard(number, 3).part(output) for number in (1, 2, 3)) if part.stat().st_size)
     whole = part.read_bytes()
     part.write_bytes(whole[: whole.rindex(b"{")])
     capsys.readouterr()
