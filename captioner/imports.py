@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .errors import PhotoError, SettingError
+from .errors import CaptionerError, PhotoError, SettingError
 
 # The module of torch's compiler that torchvision imports a function of.
 COMPILER = "torch._dynamo.utils"
@@ -108,14 +108,10 @@ def import_pi_heif(name: str) -> ModuleType:
     Raises:
         PhotoError: if it is not installed.
     """
-    try:
-        import pi_heif
-    except ImportError as error:
-        raise PhotoError(
-            f"{name} is a HEIC photograph, and pi-heif, which reads those, is not installed. Please convert it to "
-            "JPEG, or install the package: pip install pi-heif"
-        ) from error
-    return pi_heif
+    absent = (
+        f"{name} is a HEIC photograph, and pi-heif, which reads those, is not installed. Please convert it to JPEG, "
+    )
+    return import_or_raise("pi_heif", PhotoError(f"{absent}or install the package: pip install pi-heif"))
 
 
 def import_av(name: str) -> ModuleType:
@@ -124,13 +120,8 @@ def import_av(name: str) -> ModuleType:
     Raises:
         PhotoError: if it is not installed.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise PhotoError(
-            f"{name} is a film, and PyAV, which reads those, is not installed. Please install it: pip install av"
-        ) from error
-    return av
+    absent = f"{name} is a film, and PyAV, which reads those, is not installed. Please install it: pip install av"
+    return import_or_raise("av", PhotoError(absent))
 
 
 @functools.cache
@@ -156,8 +147,13 @@ def import_onnxruntime(name: str) -> ModuleType:
     Raises:
         SettingError: if it is not installed.
     """
+    absent = f"{name} needs onnxruntime, which is not installed: pip install onnxruntime"
+    return import_or_raise("onnxruntime", SettingError(absent))
+
+
+def import_or_raise(package: str, absent: CaptionerError) -> ModuleType:
+    """Import a package; raise what is to be told where it, or a library that it needs, is missing."""
     try:
-        import onnxruntime
+        return importlib.import_module(package)
     except ImportError as error:
-        raise SettingError(f"{name} needs onnxruntime, which is not installed: pip install onnxruntime") from error
-    return onnxruntime
+        raise absent from error

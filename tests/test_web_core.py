@@ -19,7 +19,7 @@ from torch import Tensor
 from captioner import Caption, Captioner, open_photo
 from captioner.config import SearchConfig
 from captioner.export.onnx_writer import export_onnx
-from captioner.export.web_model import write_model_list
+from captioner.export.web_model import model_list
 from captioner.export.web_site import policy
 from captioner.photo import photo_to_tensor
 
@@ -65,7 +65,8 @@ def host(site, small) -> Iterator[Host]:
     """The site, with an empty page beside its own, and the small model as if it were another site."""
     _, model = small
     builds = json.loads((site / "model" / "model.json").read_text(encoding="utf-8"))["runtime"]["builds"]
-    write_model_list(model, builds, "../../runtime/")
+    listed = json.dumps(model_list(model, builds, "../../runtime/"))
+    (model / "model.json").write_text(listed, encoding="utf-8")
     with hosted(site) as running:
         running.newer = {f"/small/model/{path.name}": path.read_bytes() for path in model.iterdir()}
         running.newer["/empty.html"] = b'<!doctype html><html lang="en"><title>Empty</title>'

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ Builds = dict[str, dict[str, dict[str, Any]]]
 PROBED = 16
 
 
-def write_model_list(model: Path, builds: Builds, address: str) -> None:
-    """Write model.json into the folder of an exported model, whose other files stay as they are.
+def model_list(model: Path, builds: Builds, address: str) -> dict[str, Any]:
+    """What model.json says of an exported model and of the runtime.
 
     Args:
         model: the folder, as `export_onnx` writes it; what it says of the encoder needs onnxruntime.
@@ -36,15 +35,13 @@ def write_model_list(model: Path, builds: Builds, address: str) -> None:
     Raises:
         CheckpointError: if the folder holds no model.
         SettingError: if onnxruntime is not installed.
-        OSError: if the list cannot be written.
     """
     network, manifest = load_onnx(model)
-    values = {
+    return {
         "files": {name: seal(model / name) for name in (MANIFEST, *manifest.files)},
         "runtime": {"folder": address, "builds": builds},
         "probe": probe(network.encoder(probe_pattern(manifest.config.encoder.image_size)[None])[0]),
     }
-    (model / LIST).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def seal(path: Path) -> dict[str, Any]:

@@ -66,5 +66,5 @@ def find_runtime(folder: Path) -> Path:
 
 
 def sealed_builds() -> dict[str, Seals]:
-    """The files of each way of computing, with their seals."""
-    return {kind: {name: SEALS[name] for name in names} for kind, names in BUILDS.items()}
+    """The files of each way of computing, with seals of their own, to which more may be added."""
+    return {kind: {name: SEALS[name].copy() for name in names} for kind, names in BUILDS.items()}

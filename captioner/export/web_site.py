@@ -27,7 +27,7 @@ from .onnx_folder import MANIFEST, README, read_graphs, read_manifest
 from .onnx_writer import CARD, export_onnx
 from .target import check_replaceable
 from .web_icons import SIZES, draw_icon
-from .web_model import LIST, write_model_list
+from .web_model import LIST, model_list
 from .web_runtime import ADDRESS, CDN, SEALS, find_runtime, sealed_builds
 
 FORMAT = "captioner-web"
@@ -81,7 +81,7 @@ def export_site(
                 (room / "model" / README).unlink()  # how to use it without a page
             add_runtime(room, copied)
             add_page(room, not checkpoint, copied is not None)
-            seal_site(room, policy(copied is not None))
+            seal_site(room, facts(room, not checkpoint), policy(copied is not None))
             check_target(folder)  # again, since it took a while
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be written: {error.strerror or error}.") from error
@@ -132,8 +132,7 @@ def written_files(folder: Path) -> set[str]:
 def add_runtime(room: Path, copied: Path | None) -> None:
     """Put the runtime beside the model, the list of both into its folder, and pack what is large."""
     model = room / "model"
-    write_model_list(model, sealed_builds(), "../runtime/" if copied else ADDRESS)
-    values = json.loads((model / LIST).read_text(encoding="utf-8"))
+    values = model_list(model, sealed_builds(), "../runtime/" if copied else ADDRESS)
     pack(model, values["files"])
     if copied:
         runtime = room / "runtime"
@@ -142,7 +141,7 @@ def add_runtime(room: Path, copied: Path | None) -> None:
             shutil.copyfile(copied / name, runtime / name)
         for build in values["runtime"]["builds"].values():
             pack(runtime, build)
-    (model / LIST).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(model / LIST, values)
 
 
 def pack(folder: Path, seals: dict[str, dict[str, Any]]) -> None:
@@ -157,7 +156,7 @@ def pack(folder: Path, seals: dict[str, dict[str, Any]]) -> None:
 
 
 def add_page(room: Path, bundled: bool, own_runtime: bool) -> None:
-    """Write everything but the model and its runtime."""
+    """Write everything but the model, its runtime, and what speaks of the other files."""
     for name in ("page", "core"):
         shutil.copytree(TEMPLATES / name, room / name)
     for name in ("page.js", "page.css", "manifest.webmanifest"):
@@ -172,14 +171,12 @@ def add_page(room: Path, bundled: bool, own_runtime: bool) -> None:
     shutil.copyfile(TEMPLATES / "icon.svg", room / "icons" / "icon.svg")
     for size in SIZES:
         draw_icon(size).save(room / "icons" / f"icon-{size}.png")
-    has_card = bundled and CARD.is_file()
-    if has_card:
-        shutil.copyfile(CARD, room / "MODEL_CARD.md")
+    if bundled and CARD.is_file():
+        shutil.copyfile(CARD, room / CARD.name)
     (room / ".nojekyll").touch()  # GitHub Pages would look for things to build
     index = Template((TEMPLATES / "index.html").read_text(encoding="utf-8"))
     write(room / "index.html", index.substitute(policy=policy(own_runtime)))
     write(room / "README.md", (TEMPLATES / "README.md").read_text(encoding="utf-8"))
-    write_json(room / SITE, facts(room / "model", bundled, has_card))
 
 
 def policy(own_runtime: bool) -> str:
@@ -202,9 +199,9 @@ def policy(own_runtime: bool) -> str:
     )
 
 
-def facts(model: Path, bundled: bool, has_card: bool) -> dict[str, Any]:
+def facts(room: Path, bundled: bool) -> dict[str, Any]:
     """What the page must know of Python's side: the viewer's colours, defaults, limits, and texts."""
-    manifest = read_manifest(model)
+    manifest = read_manifest(room / "model")
     paragraphs, weaknesses = about_model(
         manifest.config.encoder.name, len(manifest.vocabulary), manifest.origin, manifest.scores, bundled
     )
@@ -230,7 +227,7 @@ def facts(model: Path, bundled: bool, has_card: bool) -> dict[str, Any]:
             "paragraphs": paragraphs,
             "weak": WEAK,
             "weaknesses": weaknesses,
-            "card": "MODEL_CARD.md" if has_card else "",
+            "card": CARD.name if (room / CARD.name).exists() else "",
         },
     }
 
@@ -241,13 +238,17 @@ def camel_case(name: str) -> str:
     return first + "".join(map(str.capitalize, others))
 
 
-def seal_site(room: Path, rules: str) -> None:
-    """Write the service worker, which keeps all files by what is in them, and note in site.json what was written."""
+def seal_site(room: Path, known: dict[str, Any], rules: str) -> None:
+    """Write site.json, which tells what is known and what was written, and the service worker, which keeps all files.
+
+    Args:
+        room: with all other files.
+        known: from `facts`.
+        rules: the site's policy.
+    """
     content = {SITE, *(path.relative_to(room).as_posix() for path in room.rglob("*") if path.is_file())}
-    values = json.loads((room / SITE).read_text(encoding="utf-8"))
-    write_json(room / SITE, values | {"files": sorted(content | {SERVICE_WORKER})})
-    listed = json.loads((room / "model" / LIST).read_text(encoding="utf-8"))["runtime"]
-    elsewhere = [] if (room / "runtime").exists() else [f"{listed['folder']}{name}" for name in SEALS]
+    write_json(room / SITE, known | {"files": sorted(content | {SERVICE_WORKER})})
+    elsewhere = [] if (room / "runtime").exists() else [f"{ADDRESS}{name}" for name in SEALS]
     heavy = {name for name in content if name.startswith(HEAVY) and name != f"model/{LIST}"}
     light = content - heavy - set(ASIDE)
     kept = {
