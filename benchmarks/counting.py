@@ -6,6 +6,7 @@ operations in GFLOP/s. Functions of single numbers (tanh, softmax) are left out:
 Shapes: B photographs, C channels of the grid, H x W its cells.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from captioner.config import SearchConfig
 from captioner.decoder import Decoder, State, Step
 from captioner.model import CaptionModel
 from captioner.packed import PackedLinear
+from captioner.packed_decoder import PackedDecoder
 from captioner.search import SpecialIds, search
 
 
@@ -48,15 +50,16 @@ def count(model: CaptionModel) -> Counts:
     """Count what a model does, by running it once on an empty photograph.
 
     Args:
-        model: as `Checkpoint.build` gives it; the counter does not know the operations of packed weights.
+        model: as `Checkpoint.build` gives it.
     """
     size = model.config.encoder.image_size
     photo = torch.zeros(1, 3, size, size, dtype=torch.uint8)
-    decoder = model.decoder
+    # Away from the processor it multiplies by torch's own products, the only ones that the counter knows.
+    decoder = PackedDecoder(copy.deepcopy(model.decoder).to("meta"))
     with torch.no_grad():
-        grid = model.encoder(photo)
+        grid = model.encoder(photo).to("meta")
         memory, state = decoder.start(grid)
-        words = torch.ones(1, 1, dtype=torch.int64)
+        words = torch.ones(1, 1, dtype=torch.int64, device="meta")
         return Counts(
             encoder=multiply_adds(lambda: model.encoder(photo)),
             start=multiply_adds(lambda: decoder.start(grid)),
@@ -71,10 +74,10 @@ def multiply_adds(action: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2
 
 
-def weigh(encoder: nn.Module, decoder: Decoder) -> Weights:
-    """Count the weights of an encoder and a decoder, packed or not, in whatever precision they are."""
-    # Of the words' embeddings a step reads only a few rows, and it does not project the grid.
-    parts = (decoder.attention_cell, decoder.attention, decoder.language_cell, decoder.output, decoder.words)
+def weigh(encoder: nn.Module, decoder: PackedDecoder) -> Weights:
+    """Count the weights of an encoder and a decoder that are ready for use, in whatever precision they are."""
+    # Of the table of words a step reads only a few rows, and it does not project the grid.
+    parts = (decoder.attention_cell, decoder.attention, decoder.language_cell, decoder.words)
     return Weights(encoder=bytes_of(encoder), step=sum(map(bytes_of, parts)))
 
 

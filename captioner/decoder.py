@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import DecoderConfig
-from .packed import PackedLSTM
+from .packed import PackedCell
 
 Cell = nn.LSTMCell | nn.GRUCell | nn.RNNCell
 
@@ -27,6 +27,10 @@ class Memory(NamedTuple):
     keys: Tensor  # (B, L, A), what attention compares with; (B, L, 0) without attention
     mean: Tensor  # (B, 1, D), mean of the grid
 
+    def select(self, photos: list[int]) -> "Memory":
+        """That of some of the photographs."""
+        return Memory(*(part[photos] for part in self))
+
 
 class State(NamedTuple):
     """What the decoder remembers between words: hidden and cell state of both cells, each (B, K, D)."""
@@ -36,9 +40,9 @@ class State(NamedTuple):
     language_hidden: Tensor
     language_cell: Tensor
 
-    def select(self, parents: Tensor) -> "State":
-        """The state of each new beam's parent; `parents` is int64 (B, K), indices below the old K."""
-        return State(*(part.gather(1, parents[..., None].expand(-1, -1, part.size(-1))) for part in self))
+    def select(self, photos: Tensor, parents: Tensor) -> "State":
+        """That of these photographs, int64 (B, 1), and of each new beam's parent, int64 (B, K), below the old K."""
+        return State(*(part[photos, parents] for part in self))
 
 
 class Step(NamedTuple):
@@ -60,9 +64,11 @@ def make_cell(kind: str, inputs: int, width: int) -> Cell:
 
 def run_cell(cell: Cell, inputs: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     """One step of any cell on (B, K, .) tensors; cells without a memory hand it through."""
+    if isinstance(cell, PackedCell):
+        return cell(inputs, hidden, memory)
     shape = hidden.shape
     inputs, hidden = inputs.flatten(0, 1), hidden.flatten(0, 1)
-    if isinstance(cell, nn.LSTMCell | PackedLSTM):
+    if isinstance(cell, nn.LSTMCell):
         hidden, new_memory = cell(inputs, (hidden, memory.flatten(0, 1)))
         return hidden.view(shape), new_memory.view(shape)
     return cell(inputs, hidden).view(shape), memory
@@ -171,12 +177,7 @@ class Decoder(nn.Module):
 
     def advance(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor, State]:
         """Read one word, int64 (B, K); return hidden (B, K, D), attention (B, K, L) and the new state."""
-        embedded = self.dropout(self.embedding(words))  # (B, K, E)
-        mean = memory.mean.expand(-1, words.size(1), -1)  # (B, K, D)
-        inputs = torch.cat([state.language_hidden.to(mean.dtype), mean, embedded.to(mean.dtype)], -1)
-        attention_hidden, attention_cell = run_cell(
-            self.attention_cell, inputs, state.attention_hidden, state.attention_cell
-        )
+        attention_hidden, attention_cell = self.hear(words, state, memory)
         weights = self.attention(attention_hidden, memory.keys)  # (B, K, L)
         context = weights.to(memory.grid.dtype) @ memory.grid  # (B, K, D)
         inputs = torch.cat([context, attention_hidden.to(context.dtype)], -1)  # (B, K, 2D)
@@ -184,6 +185,13 @@ class Decoder(nn.Module):
             self.language_cell, inputs, state.language_hidden, state.language_cell
         )
         return language_hidden, weights, State(attention_hidden, attention_cell, language_hidden, language_cell)
+
+    def hear(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor]:
+        """What the attention cell remembers, hidden and cell state (B, K, D), after a word, int64 (B, K)."""
+        embedded = self.dropout(self.embedding(words))  # (B, K, E)
+        mean = memory.mean.expand(-1, words.size(1), -1)  # (B, K, D)
+        inputs = torch.cat([state.language_hidden.to(mean.dtype), mean, embedded.to(mean.dtype)], -1)
+        return run_cell(self.attention_cell, inputs, state.attention_hidden, state.attention_cell)
 
     def predict(self, hidden: Tensor) -> Tensor:
         """Scores (..., V) of the next word from the language cell's hidden state (..., D)."""

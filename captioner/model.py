@@ -9,7 +9,7 @@ from .config import CaptionerConfig
 from .decoder import Decoder
 from .encoder import Encoder
 from .matcher import Matcher
-from .packed import packed
+from .packed_decoder import PackedDecoder
 from .precision import lowered
 
 
@@ -33,9 +33,9 @@ class CaptionModel(nn.Module):
         if config.matcher:
             self.matcher = Matcher(config.matcher, config.decoder.grid_channels, config.decoder.embedding_width)
 
-    def ready(self, dtype: torch.dtype) -> tuple[Encoder, nn.Module]:
+    def ready(self, dtype: torch.dtype) -> tuple[Encoder, Decoder]:
         """Encoder and decoder for use alone, whose weights must not change any more; `dtype` is the encoder's."""
-        return lowered(self.encoder, dtype), packed(self.decoder)
+        return lowered(self.encoder, dtype), PackedDecoder(self.decoder)
 
     def match(self, grid: Tensor, sentences: Sequence[Sequence[Sequence[int]]]) -> Tensor:
         """How well each photograph's own sentences suit it, by the matcher; see `Matcher.compare_own`.

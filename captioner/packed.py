@@ -40,62 +40,83 @@ class PackedLinear(nn.Module):
 
 
 class PackedLSTM(nn.Module):
-    """`nn.LSTMCell` (Hochreiter and Schmidhuber 1997), with one product for all that its gates want."""
+    """`nn.LSTMCell` (Hochreiter and Schmidhuber 1997), with one product for all that its gates want.
 
-    def __init__(self, cell: nn.LSTMCell):
+    Args:
+        cell: the cell.
+        inputs: I, how many numbers of its input, the first, it multiplies at each step. What its weights make of the
+            rest, without a bias, is then `given` to it. Without `inputs`, all of them.
+    """
+
+    def __init__(self, cell: nn.LSTMCell, inputs: int | None = None):
         super().__init__()
-        self.gates = join(cell)
+        self.gates = join(cell, inputs)
 
-    def forward(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Hidden and cell state (N, D) after an input (N, I)."""
-        hidden, memory = state
-        take, keep, news, show = self.gates(torch.cat([inputs, hidden], -1)).chunk(4, -1)
+    def forward(
+        self, inputs: Tensor, hidden: Tensor, memory: Tensor, given: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden and cell state (..., D) after an input (..., I)."""
+        gates = plus(self.gates(torch.cat([inputs, hidden], -1)), given)
+        take, keep, news, show = gates.chunk(4, -1)
         memory = keep.sigmoid() * memory + take.sigmoid() * news.tanh()
         return show.sigmoid() * memory.tanh(), memory
 
 
 class PackedGRU(nn.Module):
-    """`nn.GRUCell` (Cho et al. 2014, arXiv:1406.1078)."""
+    """`nn.GRUCell` (Cho et al. 2014, arXiv:1406.1078); arguments as those of `PackedLSTM`."""
 
-    def __init__(self, cell: nn.GRUCell):
+    def __init__(self, cell: nn.GRUCell, inputs: int | None = None):
         super().__init__()
-        self.of_input = PackedLinear(cell.weight_ih, cell.bias_ih)
+        self.of_input = PackedLinear(cell.weight_ih[:, :inputs], cell.bias_ih)
         self.of_hidden = PackedLinear(cell.weight_hh, cell.bias_hh)
 
-    def forward(self, inputs: Tensor, hidden: Tensor) -> Tensor:
-        """Hidden state (N, D) after an input (N, I)."""
-        reset, update, news = self.of_input(inputs).chunk(3, -1)
+    def forward(
+        self, inputs: Tensor, hidden: Tensor, memory: Tensor, given: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden state (..., D) after an input (..., I); the memory, which it does not have, as it was."""
+        reset, update, news = plus(self.of_input(inputs), given).chunk(3, -1)
         old_reset, old_update, old_news = self.of_hidden(hidden).chunk(3, -1)
         news = torch.tanh(news + torch.sigmoid(reset + old_reset) * old_news)
-        return torch.lerp(news, hidden, torch.sigmoid(update + old_update))
+        return torch.lerp(news, hidden, torch.sigmoid(update + old_update)), memory
 
 
 class PackedRNN(nn.Module):
-    """`nn.RNNCell` with tanh (Elman 1990)."""
+    """`nn.RNNCell` with tanh (Elman 1990); arguments as those of `PackedLSTM`."""
 
-    def __init__(self, cell: nn.RNNCell):
+    def __init__(self, cell: nn.RNNCell, inputs: int | None = None):
         super().__init__()
-        self.sum = join(cell)
+        self.sum = join(cell, inputs)
 
-    def forward(self, inputs: Tensor, hidden: Tensor) -> Tensor:
-        """Hidden state (N, D) after an input (N, I)."""
-        return torch.tanh(self.sum(torch.cat([inputs, hidden], -1)))
+    def forward(
+        self, inputs: Tensor, hidden: Tensor, memory: Tensor, given: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden state (..., D) after an input (..., I); the memory, which it does not have, as it was."""
+        return torch.tanh(plus(self.sum(torch.cat([inputs, hidden], -1)), given)), memory
 
 
+PackedCell = PackedLSTM | PackedGRU | PackedRNN
 PACKED = {nn.LSTMCell: PackedLSTM, nn.GRUCell: PackedGRU, nn.RNNCell: PackedRNN}
 
 
-def join(cell: nn.LSTMCell | nn.RNNCell) -> PackedLinear:
+def join(cell: nn.LSTMCell | nn.RNNCell, inputs: int | None) -> PackedLinear:
     """What a cell makes of its input and of its hidden state, as one product with both, one behind the other."""
-    return PackedLinear(torch.cat([cell.weight_ih, cell.weight_hh], 1), cell.bias_ih + cell.bias_hh)
+    return PackedLinear(torch.cat([cell.weight_ih[:, :inputs], cell.weight_hh], 1), cell.bias_ih + cell.bias_hh)
+
+
+def plus(product: Tensor, given: Tensor | None) -> Tensor:
+    """The sum of both, or what there is."""
+    return product if given is None else product + given
+
+
+def pack_cell(cell: nn.LSTMCell | nn.GRUCell | nn.RNNCell, inputs: int | None = None) -> PackedCell:
+    """A recurrent cell for use alone; arguments as those of `PackedLSTM`."""
+    return PACKED[type(cell)](cell, inputs)
 
 
 def packed(module: nn.Module) -> nn.Module:
-    """A copy of a network for use alone: linear layers and recurrent cells are packed, all else is shared with it."""
+    """A copy of a network for use alone, in which linear layers are packed; all else is shared with it."""
     if isinstance(module, nn.Linear):
         return PackedLinear(module.weight, module.bias)
-    if type(module) in PACKED:
-        return PACKED[type(module)](module)
     twin = copy.copy(module)
     twin._modules = {name: part and packed(part) for name, part in module._modules.items()}
     return twin

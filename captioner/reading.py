@@ -55,6 +55,7 @@ def sentence_log_probs(
         longer = list(dict.fromkeys(ended[number][: length + 1] for number in going if ended[number][length + 1 :]))
         if longer:
             parents = torch.tensor([[beginnings[beginning[:-1]] for beginning in longer]], device=grid.device)
-            state, words = step.state.select(parents), [beginning[-1] for beginning in longer]
+            state = step.state.select(torch.zeros_like(parents), parents)
+            words = [beginning[-1] for beginning in longer]
             beginnings = {beginning: place for place, beginning in enumerate(longer)}
     return totals

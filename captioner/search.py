@@ -4,6 +4,7 @@ Shapes: B photographs, K hypotheses of each (beams or draws), T words, V words o
 N words of a blocked phrase, W places where such a phrase can start.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,7 +23,11 @@ class StepResult(Protocol):
 
 
 class Steppable(Protocol):
-    """What a search needs of a decoder. A state has `select(parents)`, which reorders hypotheses."""
+    """What a search needs of a decoder.
+
+    A memory has `select(photos)`, which keeps those in the list; a state has `select(photos, parents)`, which does the
+    same and gives each its new hypotheses' parents (B, K).
+    """
 
     def start(self, grid: Tensor, captions: int) -> tuple[Any, Any]:
         """Memory of the photographs and the first state of so many captions of each."""
@@ -78,10 +83,9 @@ class Paths:
             torch.zeros(batch, captions, 0, 0, device=device),
         )
 
-    def select(self, parents: Tensor) -> "Paths":
-        """The paths of each new hypothesis's parent; `parents` is int64 (B, K)."""
-        rows = torch.arange(len(parents), device=parents.device)[:, None]
-        return Paths(self.ids[rows, parents], self.log_probs[rows, parents], self.attention[rows, parents])
+    def select(self, photos: Tensor, parents: Tensor) -> "Paths":
+        """The paths of these photographs, (B, 1), and of each new hypothesis's parent, (B, K); both are int64."""
+        return Paths(self.ids[photos, parents], self.log_probs[photos, parents], self.attention[photos, parents])
 
     def extend(self, ids: Tensor, log_probs: Tensor, attention: Tensor) -> "Paths":
         """One word further: ids and log-probabilities (B, K), attention (B, K, L)."""
@@ -126,53 +130,56 @@ def search(decoder: Steppable, grid: Tensor, special: SpecialIds, config: Search
 def beam(decoder: Steppable, grid: Tensor, special: SpecialIds, config: SearchConfig) -> list[list[Hypothesis]]:
     """Beam search: keep the K likeliest beginnings at every word, set complete sentences aside."""
     batch, beams = len(grid), 1 if config.method == "greedy" else config.beam_size
-    memory, state = decoder.start(grid, beams)
-    words = torch.full((batch, beams), special.start, device=grid.device)
-    paths = Paths.empty(batch, beams, grid.device)
-    # All beams start alike, so only the first may branch.
-    totals = torch.full((batch, beams), -torch.inf, device=grid.device)
-    totals[:, 0] = 0
+    memory, state = decoder.start(grid, 1)  # all beams start alike: one, until it branches
+    words = torch.full((batch, 1), special.start, device=grid.device)
+    paths = Paths.empty(batch, 1, grid.device)
+    totals = torch.zeros(batch, 1, device=grid.device)
     found: list[list[Hypothesis]] = [[] for _ in range(batch)]
+    unfinished = found  # of the photographs that the search still works on
     for length in range(config.maximum_length + 1):
         step = decoder.step(words, state, memory)
         log_probs = without_forbidden(step.log_probs, special)
         allowed = restrict(log_probs, paths.ids, special, config)
 
         ending = totals + allowed[:, :, special.end]  # (B, K)
-        going = (totals[..., None] + allowed).index_fill(2, torch.tensor([special.end], device=grid.device), -torch.inf)
-        best, flat = going.flatten(1).topk(beams)  # (B, K)
+        allowed[:, :, special.end] = -torch.inf
+        going_on = (totals[..., None] + allowed).flatten(1)
+        best, flat = going_on.topk(min(beams, going_on.size(1)))  # (B, K)
         # A sentence ends where its end is among the K best continuations of all.
-        worst = torch.cat([best, ending], 1).topk(beams).values[:, -1:]
+        worst = torch.cat([best, ending], 1).topk(best.size(1)).values[:, -1:]
         for photo, path in (torch.isfinite(ending) & (ending >= worst)).nonzero().tolist():
             end = log_probs[photo, path, special.end].item()
-            found[photo].append(paths.finish(photo, path, end, config.length_penalty))
-        for photo, done in enumerate(found):
-            if is_settled(done, best[photo], length, beams, config):
-                best[photo] = -torch.inf  # what others in the batch still need must not change this one
-        if torch.isinf(best).all():
+            unfinished[photo].append(paths.finish(photo, path, end, config.length_penalty))
+        likeliest = best[:, 0].tolist()
+        kept = [n for n, live in enumerate(likeliest) if not is_settled(unfinished[n], live, length, beams, config)]
+        if not kept:
             break
 
+        if len(kept) < len(unfinished):
+            memory, unfinished = memory.select(kept), [unfinished[photo] for photo in kept]
+        totals, flat = best[kept], flat[kept]
         parents, words = flat // log_probs.size(2), flat % log_probs.size(2)
-        rows = torch.arange(batch, device=grid.device)[:, None]
-        paths = paths.select(parents).extend(words, log_probs[rows, parents, words], step.attention[rows, parents])
-        state, totals = step.state.select(parents), best
+        photos = torch.tensor(kept, device=grid.device)[:, None]
+        chosen = log_probs[photos, parents, words]
+        paths = paths.select(photos, parents).extend(words, chosen, step.attention[photos, parents])
+        state = step.state.select(photos, parents)
     return found
 
 
-def is_settled(found: list[Hypothesis], live: Tensor, length: int, beams: int, config: SearchConfig) -> bool:
+def is_settled(found: list[Hypothesis], live: float, length: int, beams: int, config: SearchConfig) -> bool:
     """Whether a photograph's search may stop: enough sentences, and no live one promises to beat them.
 
-    The promise is that of ending with the next word: with a length penalty a much longer sentence could still
-    do better, so this is a heuristic, and the usual one.
+    `live` is the log-probability of the likeliest. The promise is that of ending with the next word: with a length
+    penalty a much longer sentence could still do better, so this is a heuristic, and the usual one.
     """
-    if length == config.maximum_length:
+    if length == config.maximum_length or live == -math.inf:
         return True
     if len(found) < beams:
         return False
     if beams == 1:
         return True  # greedy: the end was the likeliest word
     kept = sorted((hypothesis.score for hypothesis in found), reverse=True)[:beams]
-    return live.max().item() / (length + 2) ** config.length_penalty <= kept[-1]
+    return live / (length + 2) ** config.length_penalty <= kept[-1]
 
 
 def sample(decoder: Steppable, grid: Tensor, special: SpecialIds, config: SearchConfig) -> list[list[Hypothesis]]:
@@ -241,7 +248,7 @@ def restrict(log_probs: Tensor, ids: Tensor, special: SpecialIds, config: Search
         allowed[photos, paths, repeated] = torch.where(
             repeated == special.end, allowed[photos, paths, repeated], -torch.inf
         )
-    stuck = ~torch.isfinite(allowed).any(2)  # (B, K)
+    stuck = allowed.amax(2).isneginf()  # (B, K)
     if length > 0:
         allowed[..., special.end] = torch.where(stuck, log_probs[..., special.end], allowed[..., special.end])
     return allowed

@@ -65,26 +65,25 @@ def test_the_reference_decoder_refuses_other_kinds():
 
 def test_counting(captioner, grids):
     counts = count(captioner.model)
-    cells, channels, width, embedding, attention = grids[0, 0].numel(), 512, 24, 16, 12
+    cells, channels, width, attention = grids[0, 0].numel(), 512, 24, 12
     words = len(captioner.vocabulary)
-    assert counts.start == cells * (channels * width + width * attention)
-    recurrent = 4 * width * (2 * width + embedding + width) + 4 * width * (2 * width + width)
-    products = recurrent + width * attention + width * embedding + embedding * words
+    assert counts.start == cells * (channels * width + width * attention) + width * 4 * width
+    recurrent = 4 * width * (width + width) + 4 * width * (2 * width + width)
+    products = recurrent + width * attention + width * words
     assert counts.step == products + cells * (attention + width)
     # its first convolution alone: 64 filters of 3 x 3 x 3 over 31 x 31 places
     assert counts.encoder > 64 * 27 * 31 * 31
 
-    vectors = 4 * 4 * width + attention + attention + embedding + words
+    step = 4 * (products + 2 * 4 * width + attention + attention + words)
     numbers = sum(weight.numel() for weight in captioner.model.encoder.parameters())
-    assert weigh(captioner.model.encoder, captioner.model.decoder) == Weights(4 * numbers, 4 * (products + vectors))
-    # the encoder in half precision; the two biases of a packed cell have become one
-    packed = Captioner(captioner.model, captioner.vocabulary, "cpu", precision="bf16")
-    step = 4 * (products + vectors - 2 * 4 * width)
-    assert weigh(packed._encoder, packed._decoder) == Weights(2 * numbers, step)
+    for precision, size in (("fp32", 4), ("bf16", 2)):
+        ready = Captioner(captioner.model, captioner.vocabulary, "cpu", precision=precision)
+        assert weigh(ready._encoder, ready._decoder) == Weights(size * numbers, step)
 
     config = SearchConfig(beam_size=3, minimum_length=4, maximum_length=4)
     work = count_work(captioner.model.decoder, grids.split(8), special_ids(captioner.vocabulary), config)
-    assert work == Work(steps=2 * 5, rows=(8 + 4) * 3 * 5)
+    # of each photograph one sentence is begun, and three are gone on with
+    assert work == Work(steps=2 * 5, rows=(8 + 4) * (1 + 3 * 4))
 
 
 def test_things_take_turns_and_are_compared_round_by_round():

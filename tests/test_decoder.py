@@ -103,7 +103,7 @@ def test_state_selects_parents():
     memory, state = decoder.start(grid, K)
     state = decoder.step(captions[:, :, 0], state, memory).state
     parents = torch.tensor([[2, 2, 0], [1, 0, 1]])
-    chosen = state.select(parents)
+    chosen = state.select(torch.tensor([[0], [1]]), parents)
     for photo in range(B):
         for beam in range(K):
             for new, old in zip(chosen, state, strict=True):

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from captioner.decoder import run_cell
-from captioner.packed import PackedLinear, packed
+from captioner.packed import PackedLinear, pack_cell, packed
+from captioner.packed_decoder import PackedDecoder
 
 from .drawing import tiny_model
 
@@ -35,7 +36,7 @@ def test_cells_are_the_same(kind):
     inputs, hidden, memory = torch.randn(2, 5, 30), torch.randn(2, 5, 20), torch.randn(2, 5, 20)
     with torch.inference_mode():
         expected = run_cell(cell, inputs, hidden, memory)
-        found = run_cell(packed(cell), inputs, hidden, memory)
+        found = run_cell(pack_cell(cell), inputs, hidden, memory)
     for one, other in zip(found, expected, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
@@ -46,7 +47,7 @@ def test_cells_are_the_same(kind):
 def test_a_decoder_is_the_same_and_stays_as_it_is(cell, attention):
     decoder = tiny_model(cell, attention).decoder
     names = set(decoder.state_dict())
-    twin = packed(decoder)
+    twin = PackedDecoder(decoder)
     grid, words = torch.randn(2, 512, 3, 3), torch.tensor([[4, 5, 6], [7, 8, 9]])
     steps = []
     for each in (decoder, twin):

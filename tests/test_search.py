@@ -18,8 +18,15 @@ WORDS = (A, B, C)
 class LastWord(NamedTuple):
     ids: torch.Tensor
 
-    def select(self, parents: torch.Tensor) -> "LastWord":
-        return LastWord(self.ids.gather(1, parents))
+    def select(self, photos: torch.Tensor, parents: torch.Tensor) -> "LastWord":
+        return LastWord(self.ids[photos, parents])
+
+
+class Tables(NamedTuple):
+    log_probs: torch.Tensor  # (photographs, previous, next)
+
+    def select(self, photos: list[int]) -> "Tables":
+        return Tables(self.log_probs[photos])
 
 
 class Step(NamedTuple):
@@ -35,13 +42,12 @@ class Bigrams:
     """
 
     def start(self, grid, captions):
-        return grid, LastWord(torch.full((len(grid), captions), START))
+        return Tables(grid.log_softmax(-1)), LastWord(torch.full((len(grid), captions), START))
 
     def step(self, words, _state, memory):
-        tables = memory.log_softmax(-1)  # (photographs, previous, next)
-        rows = torch.arange(len(memory))[:, None]
+        rows = torch.arange(len(words))[:, None]
         attention = torch.nn.functional.one_hot(words, 7).float()
-        return Step(tables[rows, words], attention, LastWord(words))
+        return Step(memory.log_probs[rows, words], attention, LastWord(words))
 
 
 def tables(count: int, seed: int = 0) -> torch.Tensor:
