@@ -1,6 +1,6 @@
 """Captioner: says in a sentence what is in a photograph and shows, word by word, where it looked."""
 
-from .captioner import Caption, Captioner
+from .captioner import Caption, Captioner, Explanation
 from .config import SearchConfig
 from .errors import CaptionerError, CheckpointError, DataError, PhotoError, SettingError
 from .overlay import attention_figure, attention_walk, overlay_attention, save_walk
@@ -16,6 +16,7 @@ __all__ = [
     "CaptionerError",
     "CheckpointError",
     "DataError",
+    "Explanation",
     "PhotoError",
     "SearchConfig",
     "SettingError",

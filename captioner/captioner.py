@@ -61,6 +61,26 @@ class Caption:
         }
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """What went on in the decoder before each of the T words of a caption, and before its end.
+
+    Attributes:
+        cell: the kind of both cells, "lstm", "gru" or "rnn".
+        candidates: for each of the T + 1 places the likeliest words with their natural log-probabilities, likeliest
+            first; the end of the sentence is the word "".
+        hidden: float32 (2, T + 2, D), -1..1: the hidden states of the attention cell and of the language cell, at
+            first, and after each word was read, of which the first is the sign that a sentence starts.
+        gates: float32 (2, T + 1, G), 0..1: how much each gate of both cells let through at each place, the mean over
+            all D; in the order of `cells.GATES`, which has G names for a kind of cell.
+    """
+
+    cell: str
+    candidates: list[list[tuple[str, float]]]
+    hidden: numpy.ndarray
+    gates: numpy.ndarray
+
+
 class Captioner:
     """A model ready to caption photographs. It holds no state between calls, so threads may share it.
 
@@ -183,27 +203,23 @@ class Captioner:
             found = self._rerank(found, grid, config)
         return [self._to_caption(hypotheses, grid.shape[2:], config.alternatives) for hypotheses in found]
 
-    @torch.inference_mode()
-    def candidates(self, grid: Tensor, words: Sequence[str], count: int = 5) -> list[list[tuple[str, float]]]:
-        """What the model might have written at each place of a caption, had it written so far what stands before.
+    def explain(self, grid: Tensor, words: Sequence[str], count: int = 5) -> Explanation:
+        """How the model comes to each word of a caption, and to its end, having written so far what stands before.
 
         Args:
             grid: one photograph's, (1, C, H, W), as `encode` gives it.
             words: the T words of a caption of it, as in `Caption.words`.
-            count: how many to name.
-
-        Returns:
-            For each word, and last for the end, the likeliest words with their natural log-probabilities, likeliest
-            first; the end of the sentence is the word "".
+            count: how many candidates to name at each place.
         """
         sentence = self.vocabulary.encode(words)[1:-1]
-        scores = read(self._decoder, grid.to(self.device), sentence, self._special)  # (T + 1, V)
-        log_probs, likeliest = scores.topk(min(count, scores.size(-1)))
+        reading = read(self._decoder, grid.to(self.device), sentence, self._special)
+        log_probs, likeliest = reading.log_probs.topk(min(count, reading.log_probs.size(-1)))
         names = {self.vocabulary.end: ""}
-        return [
+        candidates = [
             [(names.get(index, self.vocabulary.words[index]), value) for index, value in zip(*place, strict=True)]
             for place in zip(likeliest.tolist(), log_probs.tolist(), strict=True)
         ]
+        return Explanation(self.config.decoder.cell, candidates, reading.hidden.cpu().numpy(), reading.gates.numpy())
 
     @torch.inference_mode()
     def _rerank(self, found: list[list[Hypothesis]], grid: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:

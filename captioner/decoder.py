@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .cells import After, FixedCell
 from .config import DecoderConfig
-from .packed import PackedCell
 
-Cell = nn.LSTMCell | nn.GRUCell | nn.RNNCell
+Cell = nn.LSTMCell | nn.GRUCell | nn.RNNCell | FixedCell
+Gates = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
 class Memory(NamedTuple):
@@ -51,6 +52,9 @@ class Step(NamedTuple):
     log_probs: Tensor  # (B, K, V) float32
     attention: Tensor  # (B, K, L) float32, sums to 1 over L
     state: State
+    # What the gates of attention cell and language cell let through (see `cells.GATES`), each (B, K, D), or (B, K, 1)
+    # if only the mean is known. Torch's own cells, which are for training, do not tell.
+    gates: Gates = ((), ())
 
 
 def make_cell(kind: str, inputs: int, width: int) -> Cell:
@@ -62,16 +66,16 @@ def make_cell(kind: str, inputs: int, width: int) -> Cell:
     return {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}[kind](inputs, width)
 
 
-def run_cell(cell: Cell, inputs: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+def run_cell(cell: Cell, inputs: Tensor, hidden: Tensor, memory: Tensor) -> After:
     """One step of any cell on (B, K, .) tensors; cells without a memory hand it through."""
-    if isinstance(cell, PackedCell):
+    if isinstance(cell, FixedCell):
         return cell(inputs, hidden, memory)
     shape = hidden.shape
     inputs, hidden = inputs.flatten(0, 1), hidden.flatten(0, 1)
     if isinstance(cell, nn.LSTMCell):
         hidden, new_memory = cell(inputs, (hidden, memory.flatten(0, 1)))
-        return hidden.view(shape), new_memory.view(shape)
-    return cell(inputs, hidden).view(shape), memory
+        return hidden.view(shape), new_memory.view(shape), ()
+    return cell(inputs, hidden).view(shape), memory, ()
 
 
 class AdditiveAttention(nn.Module):
@@ -175,19 +179,20 @@ class Decoder(nn.Module):
         zeros = memory.grid.new_zeros(memory.grid.size(0), captions, self.config.width, dtype=torch.float32)
         return memory, State(zeros, zeros, zeros, zeros)
 
-    def advance(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor, State]:
-        """Read one word, int64 (B, K); return hidden (B, K, D), attention (B, K, L) and the new state."""
-        attention_hidden, attention_cell = self.hear(words, state, memory)
+    def advance(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor, State, Gates]:
+        """Read one word, int64 (B, K); return hidden (B, K, D), attention (B, K, L), the new state and the gates."""
+        attention_hidden, attention_cell, looking = self.hear(words, state, memory)
         weights = self.attention(attention_hidden, memory.keys)  # (B, K, L)
         context = weights.to(memory.grid.dtype) @ memory.grid  # (B, K, D)
         inputs = torch.cat([context, attention_hidden.to(context.dtype)], -1)  # (B, K, 2D)
-        language_hidden, language_cell = run_cell(
+        language_hidden, language_cell, writing = run_cell(
             self.language_cell, inputs, state.language_hidden, state.language_cell
         )
-        return language_hidden, weights, State(attention_hidden, attention_cell, language_hidden, language_cell)
+        state = State(attention_hidden, attention_cell, language_hidden, language_cell)
+        return language_hidden, weights, state, (looking, writing)
 
-    def hear(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor]:
-        """What the attention cell remembers, hidden and cell state (B, K, D), after a word, int64 (B, K)."""
+    def hear(self, words: Tensor, state: State, memory: Memory) -> After:
+        """What the attention cell remembers after a word, int64 (B, K)."""
         embedded = self.dropout(self.embedding(words))  # (B, K, E)
         mean = memory.mean.expand(-1, words.size(1), -1)  # (B, K, D)
         inputs = torch.cat([state.language_hidden.to(mean.dtype), mean, embedded.to(mean.dtype)], -1)
@@ -199,8 +204,8 @@ class Decoder(nn.Module):
 
     def step(self, words: Tensor, state: State, memory: Memory) -> Step:
         """Read one word, int64 (B, K), and give the log-probabilities of the next."""
-        hidden, weights, state = self.advance(words, state, memory)
-        return Step(self.predict(hidden).float().log_softmax(-1), weights, state)
+        hidden, weights, state, gates = self.advance(words, state, memory)
+        return Step(self.predict(hidden).float().log_softmax(-1), weights, state, gates)
 
     def forward(self, grid: Tensor, captions: Tensor, own_words: float = 0.0) -> tuple[Tensor, Tensor]:
         """Teacher forcing (Williams and Zipser 1989): read whole captions, whatever the model would say.
@@ -219,7 +224,7 @@ class Decoder(nn.Module):
         for words in captions.unbind(2):
             if own_words and hidden:
                 words = self.mix(words, hidden[-1], own_words)
-            output, attention, state = self.advance(words, state, memory)
+            output, attention, state, _ = self.advance(words, state, memory)
             hidden.append(output)
             weights.append(attention)
         return torch.stack(hidden, 2), torch.stack(weights, 2)

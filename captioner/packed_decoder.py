@@ -7,8 +7,9 @@ G is the width of all that an attention cell's gates want, 4 D for "lstm".
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .cells import After, fixed
 from .decoder import Decoder, Memory, State
-from .packed import PackedLinear, pack_cell, packed
+from .packed import PackedLinear, packed
 
 
 class PackedDecoder(Decoder):
@@ -31,7 +32,7 @@ class PackedDecoder(Decoder):
         self.attention = packed(decoder.attention)
         cell = decoder.attention_cell
         _, of_mean, of_word = cell.weight_ih.detach().split([width, width, embedding_width], 1)
-        self.attention_cell, self.language_cell = pack_cell(cell, width), pack_cell(decoder.language_cell)
+        self.attention_cell, self.language_cell = fixed(cell, width), fixed(decoder.language_cell)
         self.of_mean = PackedLinear(of_mean, None)
         self.embedding = nn.Embedding.from_pretrained(functional.linear(decoder.embedding.weight.detach(), of_word))
         output, words = decoder.output, decoder.words
@@ -43,7 +44,7 @@ class PackedDecoder(Decoder):
         memory = super().remember(grid)
         return memory._replace(mean=self.of_mean(memory.mean))
 
-    def hear(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor]:
+    def hear(self, words: Tensor, state: State, memory: Memory) -> After:
         """See `Decoder.hear`."""
         given = memory.mean + self.embedding(words)  # (B, K, G)
         return self.attention_cell(state.language_hidden, state.attention_hidden, state.attention_cell, given)

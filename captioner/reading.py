@@ -1,34 +1,59 @@
 """Reading given sentences with a decoder: how probable are they of a photograph, and what else might have been said?
 
 Works on all that a search works on (see `search.py`). Shapes: K beginnings of sentences, T words, V words of the
-vocabulary.
+vocabulary, D width of the decoder, G gates of its cells.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .decoder import Decoder
 from .search import SpecialIds, Steppable, without_forbidden
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a decoder makes of a sentence of T words, having read nothing, the first word, the first two, ... of it.
+
+    Attributes:
+        log_probs: of the words that may follow, (T + 1, V).
+        hidden: hidden states of the attention cell and of the language cell, (2, T + 2, D); the first are those before
+            the sign that a sentence starts was read.
+        gates: what share each gate of both cells let through, over all D, (2, T + 1, G); see `cells.GATES`.
+    """
+
+    log_probs: Tensor
+    hidden: Tensor
+    gates: Tensor
+
+
 @torch.inference_mode()
-def read(decoder: Steppable, grid: Tensor, sentence: Sequence[int], special: SpecialIds) -> Tensor:
-    """Log-probabilities (T + 1, V) of what may follow nothing, the first word, the first two, ... of a sentence.
+def read(decoder: Decoder, grid: Tensor, sentence: Sequence[int], special: SpecialIds) -> Reading:
+    """Read a sentence about a photograph.
 
     Args:
         decoder: what reads.
-        grid: one photograph's features, (1, ...).
+        grid: the photograph's features, (1, C, H, W).
         sentence: its T ids, without start and end.
         special: ids that start, end and must not stand in sentences.
     """
     memory, state = decoder.start(grid, 1)
-    places = []
+    log_probs, states, gates = [], [state], []
     for word in [special.start, *sentence]:
         step = decoder.step(torch.tensor([[word]], device=grid.device), state, memory)
-        places.append(without_forbidden(step.log_probs, special)[0, 0])
         state = step.state
-    return torch.stack(places)
+        log_probs.append(without_forbidden(step.log_probs, special)[0, 0])
+        states.append(state)
+        gates.append([[gate.mean().item() for gate in cell] for cell in step.gates])
+    hidden = [[each.attention_hidden[0, 0], each.language_hidden[0, 0]] for each in states]
+    return Reading(
+        log_probs=torch.stack(log_probs),
+        hidden=torch.stack([torch.stack(pair) for pair in hidden], 1),
+        gates=torch.tensor(gates).transpose(0, 1),
+    )
 
 
 @torch.inference_mode()

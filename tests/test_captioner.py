@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import pytest
+import torch
 from PIL import Image
 
 from captioner import Caption, Captioner, PhotoError, SettingError
+from captioner.cells import GATES
 
 from .drawing import draw, tiny_captioner
 
@@ -142,16 +144,38 @@ def test_threads_share_one_model(bundled, examples):
         assert list(pool.map(lambda path: bundled.caption(path).text, examples * 2)) == expected * 2
 
 
-def test_candidates_are_what_the_search_chose_from(tiny):
+def test_explained_candidates_are_what_the_search_chose_from(tiny):
     grid = tiny.encode([draw("red", "circle")])
     greedy = tiny.decode(grid, method="greedy", minimum_length=1, block_ngram=0)[0]
-    places = tiny.candidates(grid, greedy.words)
+    places = tiny.explain(grid, greedy.words).candidates
     assert len(places) == len(greedy.words) + 1
     for word, log_prob, place in zip(greedy.words, greedy.log_probs, places[:-1], strict=True):
         assert place[0][0] == word  # greedy takes the likeliest
         assert place[0][1] == pytest.approx(log_prob, abs=1e-4)
         assert [value for _, value in place] == sorted((value for _, value in place), reverse=True)
         assert not {name for name, _ in place} & {"<pad>", "<start>", "<unk>", "<end>"}
-    every = tiny.candidates(grid, greedy.words, len(tiny.vocabulary))
+    every = tiny.explain(grid, greedy.words, len(tiny.vocabulary)).candidates
     assert sum(math.exp(value) for _, value in every[0]) == pytest.approx(1, abs=1e-4)
     assert "" in [name for name, _ in every[-1]]
+
+
+@pytest.mark.parametrize("cell", GATES)
+@torch.inference_mode()
+def test_explained_states_and_gates_are_those_of_the_cells(cell):
+    captioner = tiny_captioner(cell=cell)
+    grid, words = captioner.encode([draw("red", "circle")]), ("a", "red", "circle")
+    explained = captioner.explain(grid, words)
+    decoder, ids = captioner.model.decoder, captioner.vocabulary.encode(words)
+    memory, state = decoder.start(grid)
+    assert explained.hidden.shape == (2, 5, 24)
+    assert not explained.hidden[:, 0].any()
+    for place, word in enumerate(ids[:-1]):
+        state = decoder.step(torch.tensor([[word]]), state, memory).state
+        for number, hidden in enumerate((state.attention_hidden, state.language_hidden)):
+            assert numpy.allclose(explained.hidden[number, place + 1], hidden.detach()[0, 0], atol=1e-5)
+    assert explained.gates.shape == (2, 4, len(GATES[cell]))
+    assert ((explained.gates >= 0) & (explained.gates <= 1)).all()
+    if cell == "lstm":
+        # what the language cell shows of its memory is what its output gate lets through
+        shown = (state.language_hidden / state.language_cell.tanh()).mean().item()
+        assert explained.gates[1, -1, 2] == pytest.approx(shown, abs=1e-4)

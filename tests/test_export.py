@@ -15,6 +15,7 @@ import torch
 
 from captioner import Captioner, CheckpointError, SettingError, imports
 from captioner.__main__ import main
+from captioner.cells import GATES
 from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
 from captioner.decoder import Memory, State
 from captioner.errors import OutputError
@@ -72,8 +73,11 @@ def test_captions_are_those_of_torch(exported, bundled, examples):
     assert alone.text == bundled.caption(examples[0]).text
     grid = bundled.encode(examples[:1])
     assert torch.allclose(captioner.encode(examples[:1]), grid, atol=1e-3)
-    for one, other in zip(captioner.candidates(grid, alone.words), bundled.candidates(grid, alone.words), strict=True):
+    ours, theirs = (model.explain(grid, alone.words) for model in (captioner, bundled))
+    for one, other in zip(ours.candidates, theirs.candidates, strict=True):
         assert [word for word, _ in one] == [word for word, _ in other]
+    assert numpy.allclose(ours.hidden, theirs.hidden, atol=1e-3)
+    assert numpy.allclose(ours.gates, theirs.gates, atol=1e-3)
 
 
 def test_the_readme_is_true(exported, bundled, examples, tmp_path):
@@ -125,7 +129,9 @@ def test_any_cell_attention_and_size(kind, exported, small, bundled):
             found = sessions["memory"].run(None, {"grid": grid.numpy()})
             inputs = [words, *state, *(Memory(*memory) if sessions is exact else map(torch.from_numpy, found))]
             named = {name: part.numpy() for name, part in zip(SIGNATURES["step"].inputs, inputs, strict=True)}
-            found += sessions["step"].run(None, named)
+            *after, gates = sessions["step"].run(None, named)
+            assert gates.shape == (batch, beams, 2, len(GATES[kind]))
+            found += after
             for one, other in zip(found, wanted, strict=True):
                 assert one.shape == other.shape
                 assert numpy.allclose(one, other, atol=tolerance)

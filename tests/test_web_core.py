@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from captioner import Caption, Captioner, open_photo
+from captioner import Caption, Captioner, Explanation, open_photo
 from captioner.config import SearchConfig
 from captioner.export.onnx_writer import export_onnx
 from captioner.export.web_model import model_list
@@ -144,7 +144,7 @@ def test_captions_are_those_of_python(page, photos, bundled):
             else:
                 others.append((name, caption["text"], captions[place].text))
     for place, (caption, *_) in enumerate(found[:4]):
-        check_candidates(caption["candidates"], bundled.candidates(grids[place : place + 1], caption["words"]))
+        check_explanation(caption, bundled.explain(grids[place : place + 1], caption["words"]))
     assert len({name for name, *_ in others}) <= 1, others
 
 
@@ -169,10 +169,12 @@ def check_alike(caption: dict[str, Any], wanted: Caption, tolerance: float) -> N
     assert caption["text"] not in texts[0]
 
 
-def check_candidates(found: list[list[list[Any]]], wanted: list[list[tuple[str, float]]]) -> None:
-    """Compare the likeliest words of each place and of the end with Python's."""
-    assert len(found) == len(wanted)
-    for ours, theirs in zip(found, wanted, strict=True):
+def check_explanation(caption: dict[str, Any], wanted: Explanation) -> None:
+    """Compare the likeliest words of each place and of the end, hidden states and gates with Python's."""
+    assert numpy.abs(numpy.array(caption["hidden"]) / 100 - wanted.hidden).max() <= 0.03
+    assert numpy.abs(numpy.array(caption["gates"]) / 100 - wanted.gates).max() <= 0.015
+    assert len(caption["candidates"]) == len(wanted.candidates)
+    for ours, theirs in zip(caption["candidates"], wanted.candidates, strict=True):
         assert numpy.allclose([value for _, value in ours], [value for _, value in theirs], atol=0.02)
         assert ours[0][0] == theirs[0][0] or theirs[0][1] - theirs[1][1] < 0.02
 

@@ -17,7 +17,7 @@ from ..vocabulary import Vocabulary
 from .target import check_replaceable
 
 FORMAT = "captioner-onnx"
-VERSION = "1"
+VERSION = "2"
 MANIFEST = "captioner.json"
 README = "README.md"
 PRECISIONS = ("fp32", "fp16")
@@ -37,7 +37,9 @@ class Signature:
 SIGNATURES = {
     "encoder": Signature(("photos",), ("grid",)),
     "memory": Signature(("grid",), MEMORY),
-    "step": Signature(("words", *STATE, *MEMORY), ("log_probs", "attention", *(f"next_{name}" for name in STATE))),
+    "step": Signature(
+        ("words", *STATE, *MEMORY), ("log_probs", "attention", *(f"next_{name}" for name in STATE), "gates")
+    ),
     "matcher": Signature(("grid", "sentences"), ("fit",)),
 }
 

@@ -4,7 +4,7 @@ There are four, since they run unequally often: the encoder once for a photograp
 once for a search; one step of the decoder for each word; the matcher once for all sentences found.
 
 Shapes: B photographs, K hypotheses of each, S pixels a side, C channels, H x W = L cells of the grid, T words, V words
-of the vocabulary, D width of the decoder, A attention width.
+of the vocabulary, D width of the decoder, A attention width, G gates of a cell.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from ..cells import fixed
 from ..decoder import Decoder, Memory, State
 from ..encoder import Encoder
 from ..errors import SettingError
@@ -63,20 +64,33 @@ class MemoryGraph(nn.Module):
 class StepGraph(nn.Module):
     """A word of each hypothesis, int64 (B, K), the four states (B, K, D) and the memory, to what follows.
 
-    That is log-probabilities (B, K, V), attention (B, K, L), and the four next states. A cell without a memory of its
-    own hands that through, so that all models have one signature.
+    That is log-probabilities (B, K, V), attention (B, K, L), the four next states, and how much the G gates of both
+    cells let through on average, (B, K, 2, G). A cell without a memory of its own hands that through, so that all
+    models have one signature.
     """
 
     def __init__(self, decoder: Decoder):
         super().__init__()
-        self.decoder = decoder
+        self.decoder = copy.copy(decoder)
+        # These tell what their gates let through.
+        cells = {name: getattr(decoder, name) for name in ("attention_cell", "language_cell")}
+        self.decoder._modules = decoder._modules | {name: fixed(cell, linear=linear) for name, cell in cells.items()}
 
     def forward(self, words: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
         step = self.decoder.step(words, State(*others[: len(STATE)]), Memory(*others[len(STATE) :]))
         # Without a memory of its own, a cell's output would be the very input, which ONNX does not allow.
         state = (after.clone() if after is before else after for before, after in zip(others, step.state, strict=False))
-        return step.log_probs, step.attention, *state
+        means = [gate.mean(-1) for cell in step.gates for gate in cell]
+        gates = torch.stack(means, -1) if means else step.log_probs[..., :0]
+        return step.log_probs, step.attention, *state, gates.unflatten(-1, (2, len(means) // 2))
+
+
+def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A layer with these weights."""
+    layer = nn.Linear(weight.size(1), weight.size(0), device="meta")
+    layer.weight, layer.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+    return layer
 
 
 class GRUGraph(nn.Module):

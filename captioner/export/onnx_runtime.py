@@ -82,8 +82,9 @@ class OnnxDecoder:
 
     def step(self, words: Tensor, state: State, memory: Memory) -> Step:
         """Read one word, int64 (B, K), and give the log-probabilities of the next."""
-        log_probs, attention, *after = self._step(words, *state, *memory)
-        return Step(log_probs, attention, State(*after))
+        log_probs, attention, *after, gates = self._step(words, *state, *memory)
+        looking, writing = (cell.split(1, -1) if cell.size(-1) else () for cell in gates.unbind(2))
+        return Step(log_probs, attention, State(*after), (looking, writing))
 
 
 class OnnxModel(nn.Module):

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
-from captioner import Caption, Captioner, CaptionerError, SearchConfig, open_photo
+from captioner import Caption, Captioner, CaptionerError, Explanation, SearchConfig, open_photo
 from captioner.threads import set_threads
 
 from .host import keep_to_itself
@@ -24,7 +24,7 @@ from .host import keep_to_itself
 Result = TypeVar("Result")
 Tell = Callable[[int], None]
 
-GRIDS, CAPTIONS = 64, 512  # about 0.3 MB and 50 kB each
+GRIDS, CAPTIONS = 64, 512  # about 0.3 MB and 50 kB each; half of the latter are explanations
 
 
 class BusyError(CaptionerError):
@@ -101,10 +101,10 @@ class Engine:
         key = (look.key, SearchConfig.of(settings))
         return self._find(key, lambda: self.captioner.decode(look.grid, **settings)[0], tell)
 
-    def candidates(self, look: Look, caption: Caption, tell: Tell) -> list[list[tuple[str, float]]]:
-        """The likeliest words at each place of a caption, see `Captioner.candidates`, and `look` here."""
+    def explain(self, look: Look, caption: Caption, tell: Tell) -> Explanation:
+        """How the model came to each word of a caption, see `Captioner.explain`, and `look` here."""
         key = (look.key, caption.words)
-        return self._find(key, lambda: self.captioner.candidates(look.grid, caption.words), tell)
+        return self._find(key, lambda: self.captioner.explain(look.grid, caption.words), tell)
 
     def _find(self, key: Any, work: Callable[[], Result], tell: Tell) -> Result:
         """What is kept of captions under a key, or the result of work that then is."""

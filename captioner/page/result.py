@@ -24,11 +24,11 @@ def show_result(engine: Engine, look: Look) -> None:
             best = engine.write(look, settings, tell)
             with others:
                 caption = choose_caption(best)
-            candidates = engine.candidates(look, caption, tell)
+            explained = engine.explain(look, caption, tell)
         with top:
             if is_unsure(caption):
-                st.warning("The model is unsure about this caption: read it with care.", icon="🤔")
-            show_viewer(look, caption, candidates)
+                st.warning("The model is unsure about this caption: read it with care.", icon=":material/help:")
+            show_viewer(look, caption, explained)
         offer_downloads(look, caption, best)
 
 

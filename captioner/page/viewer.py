@@ -3,10 +3,11 @@
 import functools
 from typing import Any
 
+import numpy
 import streamlit as st
 from streamlit.runtime import get_instance
 
-from captioner import Caption
+from captioner import Caption, Explanation
 from captioner.overlay import COLOURS
 from captioner.viewer import read_viewer
 from captioner.vocabulary import join_words
@@ -21,12 +22,12 @@ def viewer() -> Any:
     return st.components.v2.component("captioner_viewer", html=html, css=css, js=js)
 
 
-def show_viewer(look: Look, caption: Caption, candidates: list[list[tuple[str, float]]]) -> None:
+def show_viewer(look: Look, caption: Caption, explained: Explanation) -> None:
     """Photograph, sentence, maps and lesson; all of it is sent at once, so that looking asks nothing of the server."""
-    viewer()(key="viewer", data=viewer_data(look, caption, candidates))
+    viewer()(key="viewer", data=viewer_data(look, caption, explained))
 
 
-def viewer_data(look: Look, caption: Caption, candidates: list[list[tuple[str, float]]]) -> dict[str, Any]:
+def viewer_data(look: Look, caption: Caption, explained: Explanation) -> dict[str, Any]:
     """What the browser needs to know."""
     width, height = look.photo.size
     return {
@@ -40,8 +41,16 @@ def viewer_data(look: Look, caption: Caption, candidates: list[list[tuple[str, f
         "logProbs": [round(value, 4) for value in caption.log_probs],
         "maps": caption.attention.astype(float).round(5).tolist(),
         "palette": COLOURS.tolist(),
-        "candidates": [[[word, round(value, 4)] for word, value in place] for place in candidates],
+        "candidates": [[[word, round(value, 4)] for word, value in place] for place in explained.candidates],
+        "cell": explained.cell,
+        "hidden": percentages(explained.hidden),
+        "gates": percentages(explained.gates),
     }
+
+
+def percentages(values: numpy.ndarray) -> list:
+    """Numbers as nested lists of whole percent, which are short."""
+    return (100 * values).round().astype(int).tolist()
 
 
 def served(jpeg: bytes) -> str:

@@ -61,6 +61,40 @@ function element(tag, className, text = "") {
   return made
 }
 
+// What a gate's opening means, by the kind of cell: its name, what the share is of, and that in a sentence. A cell whose
+// gate both keeps and lets in shows what it lets in too.
+const KEPT = "Kept of the old"
+const GATES = {
+  lstm: [
+    ["Forget gate", KEPT, "It says for each number in the cell's memory how much of it stays."],
+    ["Input gate", "Let in of the new", "It says how much of what has just been read is added to the memory."],
+    ["Output gate", "Let out", "It says how much of the memory shows in the hidden state, which is all that others see."],
+  ],
+  gru: [
+    ["Update gate", KEPT, "It says for each number of the hidden state how much of it stays; the rest becomes new."],
+    ["Reset gate", "Old let into the new", "It says how much of the old state the new one is made from."],
+  ],
+  rnn: [],
+}
+const NO_GATES = "A plain recurrent cell has no gates: with each word it makes its whole hidden state anew."
+const WHY = {
+  hidden: `A hidden state is all that a cell tells of the sentence so far: a list of numbers from −1 to 1. Each square is
+    one of them, orange above zero, blue below, and the paler the nearer to it.`,
+  looked: "Attention compares the hidden state with each part of the photograph; what suits it best goes on to the second cell.",
+  weighed: "The second cell's hidden state gives every word that the model knows a score, and softmax makes these probabilities.",
+}
+
+// Draw numbers from -100 to 100 as squares.
+function paintState(canvas, numbers) {
+  canvas.width = Math.ceil(Math.sqrt(8 * numbers.length))
+  canvas.height = Math.ceil(numbers.length / canvas.width)
+  const image = new ImageData(canvas.width, canvas.height)
+  numbers.forEach((value, place) => {
+    image.data.set([...(value > 0 ? [230, 110, 0] : [30, 110, 230]), 2.55 * Math.abs(value)], 4 * place)
+  })
+  canvas.getContext("2d").putImageData(image, 0, 0)
+}
+
 class Viewer {
   constructor(root) {
     this.root = root
@@ -80,6 +114,7 @@ class Viewer {
       this.paintAll()
       this.explain()
     }
+    this.find(".explaining").onchange = (event) => root.classList.toggle("explained", event.target.checked)
     this.find(".read").hidden = !window.speechSynthesis
     root.onkeydown = (event) => this.walk(event)
   }
@@ -264,16 +299,43 @@ class Viewer {
     this.find(".place").textContent = `Word ${place + 1} of ${data.words.length}: “${word}”`
 
     const before = place ? data.words.slice(0, place).join(" ") : "nothing yet, only the sign that a sentence starts"
-    const read = element("li", "", "What came before, and is remembered in the hidden state: ")
-    read.append(element("span", "read-words", before))
+    const read = element("li", "", "What came before, and is remembered in the first cell's hidden state: ")
+    read.append(element("span", "read-words", before), ...this.remembered(0, place))
     const looked = element("li", "", "Where it looked with that in mind:")
     const thumb = this.thumb()
     paint(thumb.querySelector("canvas"), data.maps[place], data, this.strength)
-    looked.append(thumb)
+    looked.append(thumb, element("p", "why", WHY.looked))
+    const told = element("li", "", "What it saw there went into the second cell, the one that writes:")
+    told.append(...this.remembered(1, place))
     const weighed = element("li", "", "The five likeliest words then:")
-    weighed.append(...data.candidates[place].map(([text, logProb]) => candidate(text, logProb, text === word)))
+    weighed.append(...data.candidates[place].map(([text, logProb]) => bar(text || "(end)", Math.exp(logProb), text === word)))
+    weighed.append(element("p", "why", WHY.weighed))
     const kept = element("li", "", `It wrote “${word}”. ${reason(data.candidates[place], word)}`)
-    this.find(".recurrence").replaceChildren(read, looked, weighed, kept)
+    this.find(".recurrence").replaceChildren(read, looked, told, weighed, kept)
+  }
+
+  // One cell's hidden state before and after it read, and what its gates did in between.
+  remembered(cell, place) {
+    const { hidden, gates, cell: kind } = this.data
+    const states = hidden[cell].slice(place, place + 2)
+    const change = states[0].reduce((sum, value, k) => sum + Math.abs(states[1][k] - value), 0) / states[0].length / 100
+    const told = `${states[0].length} numbers, changed by ${change.toFixed(2)} on average`
+    const strip = element("div", "states")
+    strip.role = "img"
+    strip.ariaLabel = `Hidden state before and after: ${told}`
+    states.forEach((numbers, after) => {
+      const canvas = document.createElement("canvas")
+      paintState(canvas, numbers)
+      strip.append(element("span", "", after ? "after" : "before"), canvas)
+    })
+    const opened = GATES[kind].flatMap(([name, what, why], gate) => {
+      const share = gates[cell][place][gate] / 100
+      const rows = [bar(`${name}: ${what.toLowerCase()}`, share)]
+      if (kind === "gru" && what === KEPT) rows.push(bar(`${name}: let in of the new`, 1 - share))
+      return [...rows, element("p", "why", why)]
+    })
+    if (!opened.length) opened.push(element("p", "", NO_GATES))
+    return [strip, element("p", "note", told), element("p", "why", WHY.hidden), ...opened]
   }
 
   leave() {
@@ -282,11 +344,12 @@ class Viewer {
   }
 }
 
-function candidate(text, logProb, chosen) {
+// A name with a share, from 0 to 1, of something.
+function bar(name, share, chosen = false) {
   const row = element("div", chosen ? "candidate chosen" : "candidate")
-  const bar = element("span", "bar")
-  bar.style.width = `${100 * Math.exp(logProb)}%`
-  row.append(element("span", "", text || "(end)"), bar, element("span", "share", percent(logProb)))
+  const length = element("span", "bar")
+  length.style.width = `${100 * share}%`
+  row.append(element("span", "", name), length, element("span", "share", percent(Math.log(share))))
   return row
 }
 

@@ -37,9 +37,11 @@ export class Captioner {
   }
 
   // Write a caption of what `look` gave, as often as settings change (see settings.js).
-  // Gives {text, words, shown, logProbs, logProb, score, maps, candidates, alternatives}. `shown`: the T words as they
-  // stand in the sentence. `maps`: for each, H rows of W numbers that sum to 1. `candidates`: for each, and for the end,
-  // whose word is "", the five likeliest [word, logProb]. `alternatives`: the same of other captions, best first.
+  // Gives {text, words, shown, logProbs, logProb, score, maps, candidates, cell, hidden, gates, alternatives}. `shown`: the
+  // T words as they stand in the sentence. `maps`: for each, H rows of W numbers that sum to 1. `candidates`: for each, and
+  // for the end, whose word is "", the five likeliest [word, logProb]. `hidden`: of the attention cell and of the language
+  // cell the hidden state at first and at each place, and `gates`: how much each gate of theirs let through there on
+  // average, both in whole percent; `cell`: "lstm", "gru" or "rnn". `alternatives`: the same of other captions, best first.
   // Logarithms are natural.
   write(look, settings = {}) {
     return this.ask("write", { grid: look.grid, settings })

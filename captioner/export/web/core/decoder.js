@@ -18,9 +18,13 @@ export class Decoder {
   // Read one word of each of K hypotheses.
   async step(words, state, memory) {
     const outputs = await this.stepGraph.run({ words: { data: words, dims: [1, words.length] }, ...state.inputs(), ...memory })
+    const [attentionHidden, languageHidden, gates] = ["next_attention_hidden", "next_language_hidden", "gates"].map(
+      (name) => rows(outputs[name]),
+    )
     return {
       logProbs: rows(outputs.log_probs),
       attention: rows(outputs.attention),
+      inner: words.map((_, k) => ({ hidden: [attentionHidden[k], languageHidden[k]], gates: halves(gates[k]) })),
       state: new State(
         STATE.map((name) => outputs[`next_${name}`].data),
         this.width,
@@ -52,7 +56,13 @@ class State {
   }
 }
 
-// The rows of an output with dims [1, K, N].
+// The K rows of an output with dims [1, K, ...].
 function rows({ data, dims }) {
-  return Array.from({ length: dims[1] }, (_, row) => data.subarray(row * dims[2], (row + 1) * dims[2]))
+  const length = data.length / dims[1]
+  return Array.from({ length: dims[1] }, (_, row) => data.subarray(row * length, (row + 1) * length))
+}
+
+// What is of the attention cell and what of the language cell.
+function halves(row) {
+  return [row.subarray(0, row.length / 2), row.subarray(row.length / 2)]
 }

@@ -14,6 +14,7 @@ export class Model {
     const { config, special, forbidden, vocabulary, typical_grid: typical } = about
     this.graphs = graphs
     this.side = config.encoder.image_size
+    this.cell = config.decoder.cell
     this.decoder = new Decoder(graphs.memory, graphs.step, config.decoder.width)
     this.special = { ...special, forbidden }
     this.vocabulary = new Vocabulary(vocabulary, special)
@@ -43,10 +44,14 @@ export class Model {
   }
 
   // What of a hypothesis is of interest to a page.
-  asCaption({ text, words, logProbs, logProb, score, attention, rows }, height, width) {
+  asCaption({ text, words, logProbs, logProb, score, attention, rows, inner }, height, width) {
     const maps = attention.map((weights) => inRows(weights, height, width))
     const candidates = rows.map((row) => this.candidates(row))
-    return { text, words, shown: displayedWords(words), logProbs, logProb, score, maps, candidates }
+    const start = percentages(new Float32Array(this.decoder.width))
+    const hidden = [0, 1].map((cell) => [start, ...inner.map((each) => percentages(each.hidden[cell]))])
+    const gates = [0, 1].map((cell) => inner.map((each) => percentages(each.gates[cell])))
+    const shown = displayedWords(words)
+    return { text, words, shown, logProbs, logProb, score, maps, candidates, cell: this.cell, hidden, gates }
   }
 
   // The likeliest words of a row of log-probabilities, as [word, logProb], likeliest first; the end is the word "".
@@ -77,6 +82,10 @@ export class Model {
     const { fit } = await this.graphs.matcher.run({ grid, sentences: { data, dims: [1, sentences.length, longest] } })
     return [...fit.data]
   }
+}
+
+function percentages(values) {
+  return Array.from(values, (value) => Math.round(100 * value))
 }
 
 function inRows(weights, height, width) {

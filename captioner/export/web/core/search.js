@@ -1,15 +1,16 @@
 // Beam search and sampling over one photograph, as captioner/search.py does it over several.
 //
 // A decoder has `start(grid)`, which gives {memory, state} of one hypothesis, and `step(words, state, memory)`, which
-// reads a word of each of K hypotheses and gives {logProbs, attention, state}: K rows of V log-probabilities of the next
-// word, K rows of L weights, and a state that has `select(parents)`, which reorders hypotheses.
+// reads a word of each of K hypotheses and gives {logProbs, attention, inner, state}: K rows of V log-probabilities of the
+// next word, K rows of L weights, what else is of interest of each, and a state that has `select(parents)`, which
+// reorders hypotheses.
 //
-// A hypothesis is {ids, logProbs, attention, rows}, with one entry for each of its T words: its id, its log-probability,
-// where the decoder looked (L), and the log-probabilities of all words that might have stood there (V). A finished one
-// also has `logProb`, that of the sentence and its end, and `score`, which is that divided by (T + 1) to the length
-// penalty; its `rows` have one more entry, for the end.
+// A hypothesis is {ids, logProbs, attention, rows, inner}, with one entry for each of its T words: its id, its
+// log-probability, where the decoder looked (L), the log-probabilities of all words that might have stood there (V), and
+// what went on inside. A finished one also has `logProb`, that of the sentence and its end, and `score`, which is that
+// divided by (T + 1) to the length penalty; its `rows` and `inner` have one more entry, for the end.
 
-const EMPTY = { ids: [], logProbs: [], attention: [], rows: [] }
+const EMPTY = { ids: [], logProbs: [], attention: [], rows: [], inner: [] }
 
 // Hypotheses with at least one word, at least one of them, best score first.
 export async function search(decoder, grid, special, settings) {
@@ -37,10 +38,10 @@ async function beam(decoder, grid, special, settings) {
     const worst = continuations[beams - 1] ?? -Infinity
     ending.forEach((total, path) => {
       if (total > -Infinity && total >= worst)
-        found.push(finish(paths[path], logProbs[path], special.end, settings.lengthPenalty))
+        found.push(finish(paths[path], logProbs[path], step.inner[path], special.end, settings.lengthPenalty))
     })
     if (!best.length || isSettled(found, best[0].total, length, beams, settings)) break
-    paths = best.map(({ path, word }) => extend(paths[path], word, logProbs[path], step.attention[path]))
+    paths = best.map(({ path, word }) => extend(paths[path], word, logProbs[path], step, path))
     state = step.state.select(best.map((next) => next.path))
     words = best.map((next) => next.word)
     totals = best.map((next) => next.total)
@@ -89,9 +90,10 @@ async function sample(decoder, grid, special, settings) {
     paths.forEach((path, place) => {
       const logProbs = withoutForbidden(step.logProbs[place], special)
       const word = draw(restrict(logProbs, path.ids, special, settings), random(), settings)
-      if (word === special.end) return found.push(finish(path, logProbs, word, settings.lengthPenalty))
+      if (word === special.end)
+        return found.push(finish(path, logProbs, step.inner[place], word, settings.lengthPenalty))
       going.push(place)
-      next.push(extend(path, word, logProbs, step.attention[place]))
+      next.push(extend(path, word, logProbs, step, place))
     })
     paths = next
     words = paths.map((path) => path.ids.at(-1))
@@ -134,19 +136,21 @@ function mix(value) {
   return (value ^ (value >>> 16)) >>> 0
 }
 
-// A path one word further.
-function extend(path, word, row, map) {
+// A path one word further, having been number `place` of a step.
+function extend(path, word, row, step, place) {
   return {
     ids: [...path.ids, word],
     logProbs: [...path.logProbs, row[word]],
-    attention: [...path.attention, map],
+    attention: [...path.attention, step.attention[place]],
     rows: [...path.rows, row],
+    inner: [...path.inner, step.inner[place]],
   }
 }
 
-function finish(path, row, end, lengthPenalty) {
+function finish(path, row, inner, end, lengthPenalty) {
   const logProb = path.logProbs.reduce((total, value) => total + value, row[end])
-  return { ...path, rows: [...path.rows, row], logProb, score: logProb / (path.ids.length + 1) ** lengthPenalty }
+  const score = logProb / (path.ids.length + 1) ** lengthPenalty
+  return { ...path, rows: [...path.rows, row], inner: [...path.inner, inner], logProb, score }
 }
 
 // Log-probabilities (V) given that no forbidden word is written; their probabilities sum to 1 again.
