@@ -15,6 +15,9 @@ from captioner.page.result import show_result
 STYLE = """<style>
 .stMainBlockContainer { padding-top: 2.5rem; max-width: 72rem; }
 .st-key-examples img { aspect-ratio: 4 / 3; object-fit: cover; }
+[class*=st-key-tile-] { position: relative; }
+[class*=st-key-tile-] :has(> button), [class*=st-key-tile-] button { position: static; }
+[class*=st-key-tile-] button::after { content: ""; position: absolute; inset: 0; cursor: pointer; }
 .st-key-captions [role=radiogroup] { display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); }
 </style>"""
@@ -30,7 +33,7 @@ def main() -> None:
         engine = load_engine()
         looks = choose_photographs(engine)
         if looks:
-            show_result(engine, show_gallery(engine, looks))
+            show_result(engine, show_gallery(engine, looks), in_gallery=len(looks) > 1)
         show_about(engine)
         st.caption("Photographs are looked at in memory, and neither stored nor passed on.")
 

@@ -1,5 +1,6 @@
 """Walks through the page in a real, headless Chromium."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -102,7 +103,19 @@ def test_the_lesson_names_what_came_before_and_the_candidates(page, cat):
     page.viewer("viewer.captioner.choose(2)")
     told = page.viewer("return viewer.querySelector('.recurrence').innerText")
     assert " ".join(cat.words[:2]) in told
-    assert page.viewer("return viewer.querySelectorAll('.candidate').length") == 5
+    candidates = page.viewer("return [...viewer.querySelectorAll('.candidate')].map((row) => row.innerText)")
+    assert len(candidates) == 3 + 3 + 5  # of both cells the gates, and words
+    assert all(" %" in row for row in candidates)
+    assert [row.split(" gate")[0] for row in candidates[:3]] == ["Forget", "Input", "Output"]
+    states = page.viewer("return [...viewer.querySelectorAll('.states')].map((row) => row.ariaLabel)")
+    assert all(re.search(r"512 numbers, changed by 0\.\d\d on average", row) for row in states)
+    assert len(states) == 2
+    assert "Attention compares" not in told
+    page.viewer("viewer.querySelector('.explaining').click()")
+    told = page.viewer("return viewer.querySelector('.recurrence').innerText")
+    for part in ("A hidden state is", "how much of it stays", "Attention compares", "softmax makes"):
+        assert part in told
+    page.viewer("viewer.querySelector('.explaining').click()")
     page.viewer("viewer.querySelector('.next').click()")
     assert f"Word 4 of {len(cat.words)}" in page.viewer("return viewer.querySelector('.place').textContent")
     page.viewer("viewer.querySelector('details').open = false")
@@ -141,6 +154,25 @@ def test_several_at_once_and_a_broken_one(page, on_the_page, examples, tmp_path)
     assert "broken.jpg is not a photograph" in page.text()
     page.click("2: look closer")
     page.shows(on_the_page.caption(examples[1]).text)
+    page.open("Change how it writes")
+    page.click("Plain")
+    plain = [on_the_page.caption(path, method="greedy").text for path in examples[:2]]
+    page.shows(plain[1])
+    page.until(lambda: all(text in page.text() for text in plain))
+    page.click("Likeliest")
+    page.shows(on_the_page.caption(examples[1]).text)
+
+
+def test_the_picture_of_an_example_can_be_clicked(page, on_the_page, examples):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page.open("Examples to try")
+    name = "tennis"
+    picture = page.until(lambda: page.all(f".st-key-tile-{name} img"))[0]
+    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
+    ActionChains(page.driver).move_to_element(picture).click().perform()
+    (path,) = [path for path in examples if path.stem == name]
+    page.shows(on_the_page.caption(path).text)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -6,6 +6,7 @@ import json
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import anyio
@@ -22,7 +23,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from captioner import Caption, PhotoError
 from captioner.page.downloads import alt_html, alt_markdown, caption_json, figure_png, walk_gif
-from captioner.page.engine import CAPTIONS, GRIDS, BusyError, Engine, Look
+from captioner.page.engine import CAPTIONS, GRIDS, TOGETHER, BusyError, Engine, Look
 from captioner.page.host import bound_uploads, keep_to_itself, refused_uploads
 from captioner.page.viewer import displayed_words
 from captioner.rows import rows_file
@@ -47,8 +48,8 @@ def ignore(_before: int) -> None:
 
 def test_a_photograph_is_encoded_once_and_decoded_for_each_setting(engine, monkeypatch):
     calls = []
-    encode, decode = engine.captioner.encode, engine.captioner.decode
-    monkeypatch.setattr(engine.captioner, "encode", lambda photos: calls.append("encode") or encode(photos))
+    encode, decode = engine.captioner.encode_pixels, engine.captioner.decode
+    monkeypatch.setattr(engine.captioner, "encode_pixels", lambda pixels: calls.append("encode") or encode(pixels))
     monkeypatch.setattr(engine.captioner, "decode", lambda *a, **k: calls.append("decode") or decode(*a, **k))
     data = png("red", "circle")
     first, again = engine.look(data, "a.png", ignore), engine.look(data, "b.png", ignore)
@@ -112,10 +113,15 @@ def until(condition) -> None:
         time.sleep(0.02)
 
 
-def test_visitors_are_served_one_by_one_and_told_how_many_are_before_them(engine, tiny):
+def test_visitors_are_told_how_many_are_before_them_and_photographs_that_wait_are_encoded_together(
+    engine, tiny, monkeypatch
+):
+    sizes, encode = [], tiny.encode_pixels
+    monkeypatch.setattr(tiny, "encode_pixels", lambda pixels: sizes.append(len(pixels)) or encode(pixels))
     everything = [(colour, shape) for colour in ("red", "blue", "green") for shape in ("circle", "square")] * 3
     photographs = [png(colour, shape) + bytes(number) for number, (colour, shape) in enumerate(everything)]
     expected = [tiny.caption(data).text for data in photographs]
+    sizes.clear()
     gate = threading.Event()
     blocker = waiting_thread(engine, gate)
     told: dict[int, list[int]] = {number: [] for number in range(len(photographs))}
@@ -134,7 +140,29 @@ def test_visitors_are_served_one_by_one_and_told_how_many_are_before_them(engine
         thread.join(60)
     assert sorted(waits[0] for waits in told.values()) == list(range(1, len(photographs) + 1))
     assert [found[number] for number in range(len(photographs))] == expected
+    assert sizes == [TOGETHER, TOGETHER, len(photographs) - 2 * TOGETHER]
+    assert not engine._unseen
     until(lambda: not engine._waiting)
+
+
+def test_of_photographs_that_wait_together_each_has_its_own_fate(engine):
+    gate = threading.Event()
+    blocker = waiting_thread(engine, gate)
+    circle = png("red", "circle")
+    contents = {"a.png": circle, "broken.png": b"no photograph", "again.png": circle, "b.png": png("blue", "square")}
+    with ThreadPoolExecutor(4) as pool:
+        fates = {name: pool.submit(engine.look, data, name, ignore) for name, data in contents.items()}
+        until(lambda: len(engine._waiting) == 5)
+        gate.set()
+        with pytest.raises(PhotoError, match=r"broken\.png is not a photograph"):
+            fates.pop("broken.png").result(20)
+        looks = {name: fate.result(20) for name, fate in fates.items()}
+    blocker.join(20)
+    assert [look.name for look in looks.values()] == ["a.png", "again.png", "b.png"]
+    assert torch.equal(looks["a.png"].grid, looks["again.png"].grid)
+    for name, look in looks.items():
+        assert torch.allclose(look.grid, engine.captioner.encode([contents[name]]), atol=1e-4)
+        assert look.grid.untyped_storage().nbytes() == 4 * look.grid.numel()  # not that of all of them
 
 
 def test_whoever_leaves_takes_nobodys_time_and_too_many_are_sent_away(tiny):

@@ -105,7 +105,7 @@ def test_words_show_maps_and_the_lesson(page, cat):
     page.choose_word(1)
     assert f"looked for “{cat.words[1]}”" in page.viewer("return viewer.querySelector('.looked').textContent")
     page.viewer("viewer.querySelector('details').open = true")
-    assert page.viewer("return viewer.querySelectorAll('.candidate').length") == 5
+    assert page.viewer("return viewer.querySelectorAll('.candidate').length") == 3 + 3 + 5  # gates of both cells, words
     page.viewer("viewer.querySelector('details').open = false")
 
 
@@ -219,6 +219,16 @@ def test_several_become_a_gallery_and_one_file(page, wanted, tmp_path):
     page.click("2: look closer")
     page.shows(captions[1].text)
     assert "2: shown below" in page.text()
+    page.open("Change how it writes")
+    page.click("Plain")
+    plain = [wanted(name, method="greedy").text for name in ("kitchen", "riders")]
+    page.shows(plain[1])
+    tiles = "return [...document.querySelectorAll('#gallery li > span')].map((tile) => tile.textContent)"
+    page.until(lambda: [tile.removesuffix(" (unsure)") for tile in page.driver.execute_script(tiles)] == plain)
+    assert "2: shown below" in page.text()
+    page.click("Likeliest")
+    page.shows(captions[1].text)
+    page.open("Change how it writes")
 
 
 def test_photographs_can_be_dropped_and_pasted(page, wanted):

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import streamlit as st
+import torch
 from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
-from captioner import Caption, Captioner, CaptionerError, Explanation, SearchConfig, open_photo
+from captioner import Caption, Captioner, CaptionerError, Explanation, PhotoError, SearchConfig, open_photo
 from captioner.threads import set_threads
 
 from .host import keep_to_itself
 
 Result = TypeVar("Result")
 Tell = Callable[[int], None]
+
+TOGETHER = 8  # photographs in one pass of the encoder; more are no faster
 
 GRIDS, CAPTIONS = 64, 512  # about 0.3 MB and 50 kB each; half of the latter are explanations
 
@@ -53,12 +56,23 @@ class Look:
         return Image.open(io.BytesIO(self.jpeg))
 
 
+@dataclass(eq=False)
+class Request:
+    """A photograph that somebody wants to be looked at, and in the end what came of it."""
+
+    data: bytes
+    name: str
+    key: str
+    result: Look | Exception | None = None
+
+
 class Engine:
     """Encodes and decodes for all visitors, in the order in which they come, in a thread of its own.
 
     One after the other is fastest: a single search already uses all cores, and whoever comes first is served
-    first instead of everyone last. One thread also keeps torch's memory in one place. Grids and captions are
-    kept by content and settings, a bounded number of each; photographs are not.
+    first instead of everyone last. Only photographs that wait at the same time are encoded together. One thread also
+    keeps torch's memory in one place. Grids and captions are kept by content and settings, a bounded number of each;
+    photographs are not.
 
     Args:
         captioner: the model.
@@ -71,6 +85,7 @@ class Engine:
         self._worker = ThreadPoolExecutor(1, "captioner")
         self._lock = threading.Lock()
         self._waiting: list[Future] = []
+        self._unseen: list[Request] = []
         self._grids, self._captions = LRUCache(GRIDS), LRUCache(CAPTIONS)
 
     def look(self, data: bytes, name: str, tell: Tell) -> Look:
@@ -85,16 +100,56 @@ class Engine:
             PhotoError: if it cannot be read.
             BusyError: if too many wait.
         """
-        key = hashlib.sha256(data).hexdigest()
+        request = Request(data, name, hashlib.sha256(data).hexdigest())
+        with self._lock:
+            self._unseen.append(request)
+        try:
+            return self._await(lambda: self._seen(request), tell)
+        finally:
+            with self._lock:
+                if request in self._unseen:  # given up before its turn
+                    self._unseen.remove(request)
 
-        def work() -> Look:
-            photo = open_photo(data, name)
+    def _seen(self, request: Request) -> Look:
+        """In the worker: what came of a request, which is seen to, together with others that wait, if it was not."""
+        if request.result is None:
+            with self._lock:
+                others = [other for other in self._unseen if other is not request][: TOGETHER - 1]
+                together = [request, *others]
+                self._unseen = [other for other in self._unseen if other not in together]
+            try:
+                self._see(together)
+            except Exception as error:  # all of them wait for an answer
+                for each in together:
+                    each.result = each.result or error
+        if isinstance(request.result, Exception):
+            raise request.result
+        return request.result
+
+    def _see(self, requests: list[Request]) -> None:
+        """Read photographs, and encode at once those of them whose grids are not kept."""
+        jpegs: dict[Request, bytes] = {}
+        pixels: dict[str, Tensor] = {}
+        for request in requests:
+            try:
+                photo = open_photo(request.data, request.name)
+            except PhotoError as error:
+                request.result = error
+                continue
             file = io.BytesIO()
             photo.save(file, "JPEG", quality=85)
-            grid = self._kept(self._grids, key, lambda: self.captioner.encode([photo]))
-            return Look(name, key, file.getvalue(), grid)
-
-        return self._await(work, tell)
+            jpegs[request] = file.getvalue()
+            if request.key not in self._grids:
+                pixels[request.key] = self.captioner.prepare(photo)
+        grids = {key: self._grids[key] for key in {request.key for request in jpegs} - pixels.keys()}
+        if pixels:
+            encoded = self.captioner.encode_pixels(torch.stack(list(pixels.values())))
+            # Copies, or each would keep all of them in memory.
+            grids |= zip(pixels, (grid.clone() for grid in encoded.split(1)), strict=True)
+        with self._lock:
+            self._grids.update(grids)
+        for request, jpeg in jpegs.items():
+            request.result = Look(request.name, request.key, jpeg, grids[request.key])
 
     def write(self, look: Look, settings: dict[str, Any], tell: Tell) -> Caption:
         """Caption a photograph: the cheap part, once for each content and settings. See `look`."""

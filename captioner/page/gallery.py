@@ -12,14 +12,14 @@ from .waiting import waiting
 
 
 def show_gallery(engine: Engine, looks: list[Look]) -> Look:
-    """Caption all photographs, show them, and return the one to look closer at."""
+    """Caption all photographs as the settings say, show them, and return the one to look closer at."""
     if len(looks) == 1:
         return looks[0]
     captions = []
     with waiting("Writing the caption") as tell:
         for number, look in enumerate(looks, 1):
             tell.step(number, len(looks))
-            captions.append(engine.write(look, {}, tell))
+            captions.append(engine.write(look, st.session_state.get("settings", {}), tell))
     rows = [{"file": look.name} | caption.to_dict() for look, caption in zip(looks, captions, strict=True)]
     st.subheader(f"{len(looks)} photographs")
     with st.container(horizontal=True):

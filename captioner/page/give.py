@@ -57,7 +57,7 @@ def choose_example() -> Example | None:
     place = st.expander("Examples to try") if st.session_state.get("looks") else st.container()
     with place, st.container(horizontal=True, key="examples"):
         for example in EXAMPLES:
-            with st.container(width=150, gap="xsmall"):
+            with st.container(width=150, gap="xsmall", key=f"tile-{example.name}"):  # a click anywhere on it counts
                 st.image(example.path, width="stretch", alt="")
                 author = f"[{example.author}]({example.address})" if example.address else example.author
                 credit = f"Photograph: {author}, {example.licence}"

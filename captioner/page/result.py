@@ -14,11 +14,15 @@ from .waiting import waiting
 
 
 @st.fragment
-def show_result(engine: Engine, look: Look) -> None:
-    """Everything about one photograph; a changed setting draws only this anew."""
+def show_result(engine: Engine, look: Look, in_gallery: bool) -> None:
+    """Everything about one photograph; a changed setting draws only this anew, and the gallery if there is one."""
     top = st.container()  # shown first, but known only after the settings and the choice below
     others = st.container()
     settings = choose_settings()
+    if settings != st.session_state.get("settings", settings) and in_gallery:
+        st.session_state.settings = settings
+        st.rerun()
+    st.session_state.settings = settings
     with faults_told():
         with top, waiting("Writing the caption") as tell:
             best = engine.write(look, settings, tell)

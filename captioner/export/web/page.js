@@ -12,6 +12,7 @@ import { startResult } from "./page/result.js"
 const site = await (await fetch("site.json")).json()
 let shown = [] // photographs whose memory the browser may have back once there are others
 let latest = 0 // what was given last takes the place of what is still being worked at
+let settled = 0 // and so do the settings that were chosen last
 
 tellAbout(site)
 const prepared = prepare()
@@ -24,7 +25,22 @@ document.documentElement.dataset.ready = "" // for whoever drives this page with
 async function prepare() {
   await keepOffline() // first, so that the model is kept
   const loading = await startLoading()
-  return { loading, result: await startResult(site, loading) }
+  return { loading, result: await startResult(site, loading, settle) }
+}
+
+// Write the captions of the gallery anew.
+async function settle() {
+  if (shown.length < 2) return
+  const { result } = await prepared
+  const [turn, setting] = [latest, ++settled]
+  const wanted = () => turn === latest && setting === settled
+  try {
+    await showGallery(site, shown, result, wanted)
+  } catch (error) {
+    showProblems([explain(error)])
+  } finally {
+    if (wanted()) tellWorking()
+  }
 }
 
 // Look at photographs, caption them, and show them; what was there stays if none of them can be read.

@@ -10,12 +10,12 @@ export function hideGallery() {
   gallery().hidden = true
 }
 
-// Caption all photographs and show them, as long as they are wanted.
+// Caption all photographs as the settings say and show them, as long as they are wanted.
 export async function showGallery(site, looks, result, wanted) {
   const captions = []
   for (const [place, look] of looks.entries()) {
     tellWorking("Writing the caption", place, looks.length)
-    captions.push(await result.write(look, {}))
+    captions.push(await result.write(look))
     if (!wanted()) return
   }
   tellWorking()
@@ -33,7 +33,7 @@ export async function showGallery(site, looks, result, wanted) {
     }
   })
   place.querySelector(".tiles").replaceChildren(...tiles)
-  mark(tiles, 0)
+  mark(tiles, Math.max(0, looks.findIndex(result.shows)))
   place.hidden = false
 }
 

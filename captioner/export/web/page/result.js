@@ -15,19 +15,23 @@ async function mountViewer() {
   return root
 }
 
-export async function startResult(site, loading) {
+// `changed` is called when settings have changed, and the photograph that is shown has its new caption.
+export async function startResult(site, loading, changed) {
   const section = document.querySelector("#result")
   const root = await mountViewer()
   const offer = startDownloads(site, root)
-  const settings = startSettings(site.defaults, () => refresh())
+  const settings = startSettings(site.defaults, async () => {
+    await refresh()
+    changed()
+  })
   let shown // the photograph that is shown
   let stale = false // whether something has changed while the model was writing
   let writing = null // a promise, while it does
 
   // Caption a photograph, once for each set of settings; the expensive part is done already.
-  async function write(look, chosen) {
+  async function write(look) {
     look.captions ??= new Map()
-    const all = { ...site.defaults, ...chosen }
+    const all = { ...site.defaults, ...settings() }
     const key = JSON.stringify(Object.entries(all).sort())
     if (!look.captions.has(key)) {
       const captioner = await loading.model(1)
@@ -50,7 +54,7 @@ export async function startResult(site, loading) {
       while (stale) {
         stale = false
         const look = shown
-        const best = await write(look, settings())
+        const best = await write(look)
         if (!stale) draw(look, best)
       }
     } catch (error) {
@@ -84,6 +88,7 @@ export async function startResult(site, loading) {
 
   return {
     write,
+    shows: (look) => look === shown,
     async show(look) {
       shown = look
       await refresh()
