@@ -157,12 +157,12 @@ def beam(decoder: Steppable, grid: Tensor, special: SpecialIds, config: SearchCo
 
         if len(kept) < len(unfinished):
             memory, unfinished = memory.select(kept), [unfinished[photo] for photo in kept]
-        totals, flat = best[kept], flat[kept]
+            best, flat = best[kept], flat[kept]
         parents, words = flat // log_probs.size(2), flat % log_probs.size(2)
         photos = torch.tensor(kept, device=grid.device)[:, None]
         chosen = log_probs[photos, parents, words]
         paths = paths.select(photos, parents).extend(words, chosen, step.attention[photos, parents])
-        state = step.state.select(photos, parents)
+        state, totals = step.state.select(photos, parents), best
     return found
 
 
@@ -237,18 +237,21 @@ def restrict(log_probs: Tensor, ids: Tensor, special: SpecialIds, config: Search
         allowed.fill_(-torch.inf)
         allowed[:, :, special.end] = log_probs[:, :, special.end]
         return allowed
-    if length < config.minimum_length:
+    is_narrowed = length < config.minimum_length
+    if is_narrowed:
         allowed[:, :, special.end] = -torch.inf
     if 0 < config.block_ngram <= length:
         windows = ids.unfold(2, config.block_ngram, 1)  # (B, K, W, N)
         recent = ids[:, :, length - config.block_ngram + 1 :]  # (B, K, N - 1)
         photos, paths, places = (windows[..., :-1] == recent[:, :, None]).all(-1).nonzero(as_tuple=True)
-        repeated = windows[photos, paths, places, -1]
-        # Once a drawn sentence has ended, its end token goes on being drawn.
-        allowed[photos, paths, repeated] = torch.where(
-            repeated == special.end, allowed[photos, paths, repeated], -torch.inf
-        )
-    stuck = allowed.amax(2).isneginf()  # (B, K)
-    if length > 0:
+        if len(places):
+            is_narrowed = True
+            repeated = windows[photos, paths, places, -1]
+            # Once a drawn sentence has ended, its end token goes on being drawn.
+            allowed[photos, paths, repeated] = torch.where(
+                repeated == special.end, allowed[photos, paths, repeated], -torch.inf
+            )
+    if is_narrowed and length > 0:
+        stuck = allowed.amax(2).isneginf()  # (B, K)
         allowed[..., special.end] = torch.where(stuck, log_probs[..., special.end], allowed[..., special.end])
     return allowed

@@ -204,6 +204,6 @@ def test_the_recipe_serves_the_page_to_visitors(image, on_the_page, examples):
 
 def test_the_image_is_as_small_as_the_readme_says(image):
     packages = sum(path.lstat().st_size for path in (image.root / "home" / "venv").rglob("*") if path.is_file()) / 1e9
-    said = float(re.search(r"([\d.]+) GB of packages", (ROOT / "README.md").read_text()).group(1))
-    print(f"{packages:.2f} GB of packages, the README says {said}")
+    said = float(re.search(r"([\d.]+) GB of packages", (ROOT / "docs" / "hosting.md").read_text()).group(1))
+    print(f"{packages:.2f} GB of packages, docs/hosting.md says {said}")
     assert packages == pytest.approx(said, rel=0.15)
