@@ -68,13 +68,23 @@ def help_of(module: str, subcommand: str | None) -> str:
     told, before = io.StringIO(), sys.argv
     sys.argv = [module, *([subcommand] if subcommand else []), "--help"]
     try:
-        with contextlib.redirect_stdout(told), warnings.catch_warnings(), pytest.raises(SystemExit) as end:
-            warnings.simplefilter("ignore", RuntimeWarning)  # that the module was imported already, which does no harm
-            runpy.run_module(module, run_name="__main__", alter_sys=False)
+        with contextlib.redirect_stdout(told):
+            status = run_module(module)
     finally:
         sys.argv = before
-    assert end.value.code == 0, f"{module} knows no {subcommand}"
+    assert status == 0, f"{module} knows no {subcommand}"
     return told.getvalue()
+
+
+def run_module(module: str) -> int:
+    """Run a program of ours as `python -m` does, but here; returns its exit status."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that the module was imported already, which does no harm
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=False)
+        except SystemExit as end:
+            return end.code
+    return 0
 
 
 def check_ours(module: str, words: list[str]) -> None:
@@ -172,9 +182,7 @@ def test_the_commands_of_the_readme_do_what_they_say(place, capsys):
 def test_the_commands_about_training_that_take_seconds_do_what_they_say(start, monkeypatch, capsys):
     words = find(start, ROOT / "docs" / "training.md")
     monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as end:
-        runpy.run_module(words[0], run_name="__main__", alter_sys=False)
-    assert end.value.code == 0, capsys.readouterr()
+    assert run_module(words[0]) == 0, capsys.readouterr()
     told = capsys.readouterr().out
     assert ("CIDEr-D" if start == "train evaluate" else "vocabulary") in told
 
