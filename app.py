@@ -16,8 +16,9 @@ STYLE = """<style>
 .stMainBlockContainer { padding-top: 2.5rem; max-width: 72rem; }
 .st-key-examples img { aspect-ratio: 4 / 3; object-fit: cover; }
 [class*=st-key-tile-] { position: relative; }
-[class*=st-key-tile-] :has(> button), [class*=st-key-tile-] button { position: static; }
-[class*=st-key-tile-] button::after { content: ""; position: absolute; inset: 0; cursor: pointer; }
+[class*=st-key-tile-] .stElementToolbar { display: none; }
+[class*=st-key-tile-] .stElementContainer:has(.stButton), [class*=st-key-tile-] .stButton * { position: static; }
+[class*=st-key-tile-] .stButton button::after { content: ""; position: absolute; inset: 0; cursor: pointer; }
 .st-key-captions [role=radiogroup] { display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); }
 </style>"""

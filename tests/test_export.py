@@ -212,7 +212,7 @@ def scribble(folder: Path) -> None:
         (lambda folder: (folder / MANIFEST).write_bytes(b"\xff"), r"captioner\.json cannot be read"),
         (lambda folder: (folder / MANIFEST).write_text("[]"), r"captioner\.json does not belong to a model in ONNX"),
         (change("format", "other"), r"captioner\.json does not belong to a model in ONNX"),
-        (change("version", "2"), r"captioner\.json has format version 2, this program reads 1\. Please update"),
+        (change("version", "3"), r"captioner\.json has format version 3, this program reads 2\. Please update"),
         (change("precision", "fp16", sealed=False), r"captioner\.json is damaged: it is not what was written"),
         (change("vocabulary", ["a"]), r"captioner\.json is damaged: a vocabulary starts with"),
         (change("files", {}), r"captioner\.json is damaged: files lacks encoder\.onnx"),

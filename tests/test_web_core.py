@@ -233,7 +233,7 @@ def test_top_p_leaves_out_unlikely_words(page):
     const { search } = await import("/core/search.js")
     const state = { select: () => state }
     const row = Float32Array.from([0, 0.5, 0.3, 0.15, 0.05], Math.log)
-    const step = (words) => ({ logProbs: words.map(() => row), attention: words.map(() => [1]), state })
+    const step = (words) => ({ logProbs: words.map(() => row), attention: words.map(() => [1]), inner: words, state })
     const decoder = { start: async () => ({ memory: null, state }), step: async (words) => step(words) }
     const settings = { method: "sample", beamSize: 1000, maximumLength: 1, minimumLength: 1, blockNgram: 0, seed: 3 }
     const special = { start: 0, end: 0, forbidden: [] }

@@ -81,7 +81,8 @@ class StepGraph(nn.Module):
         step = self.decoder.step(words, State(*others[: len(STATE)]), Memory(*others[len(STATE) :]))
         # Without a memory of its own, a cell's output would be the very input, which ONNX does not allow.
         state = (after.clone() if after is before else after for before, after in zip(others, step.state, strict=False))
-        means = [gate.mean(-1) for cell in step.gates for gate in cell]
+        # Not `mean`: the exporter would name a value so, which is the name of an input.
+        means = [gate.sum(-1) / gate.size(-1) for cell in step.gates for gate in cell]
         gates = torch.stack(means, -1) if means else step.log_probs[..., :0]
         return step.log_probs, step.attention, *state, gates.unflatten(-1, (2, len(means) // 2))
 

@@ -63,16 +63,16 @@ function element(tag, className, text = "") {
 
 // What a gate's opening means, by the kind of cell: its name, what the share is of, and that in a sentence. A cell whose
 // gate both keeps and lets in shows what it lets in too.
-const KEPT = "Kept of the old"
+const KEPT = "kept of the old"
 const GATES = {
   lstm: [
     ["Forget gate", KEPT, "It says for each number in the cell's memory how much of it stays."],
-    ["Input gate", "Let in of the new", "It says how much of what has just been read is added to the memory."],
-    ["Output gate", "Let out", "It says how much of the memory shows in the hidden state, which is all that others see."],
+    ["Input gate", "let in of the new", "It says how much of what has just been read is added to the memory."],
+    ["Output gate", "let out", "It says how much of the memory shows in the hidden state, which is all that others see."],
   ],
   gru: [
     ["Update gate", KEPT, "It says for each number of the hidden state how much of it stays; the rest becomes new."],
-    ["Reset gate", "Old let into the new", "It says how much of the old state the new one is made from."],
+    ["Reset gate", "old let into the new", "It says how much of the old state the new one is made from."],
   ],
   rnn: [],
 }
@@ -308,7 +308,7 @@ class Viewer {
     const told = element("li", "", "What it saw there went into the second cell, the one that writes:")
     told.append(...this.remembered(1, place))
     const weighed = element("li", "", "The five likeliest words then:")
-    weighed.append(...data.candidates[place].map(([text, logProb]) => bar(text || "(end)", Math.exp(logProb), text === word)))
+    weighed.append(...data.candidates[place].map(([text, logProb]) => bar(text || "(end)", Math.exp(logProb), text === word ? "candidate chosen" : "candidate")))
     weighed.append(element("p", "why", WHY.weighed))
     const kept = element("li", "", `It wrote “${word}”. ${reason(data.candidates[place], word)}`)
     this.find(".recurrence").replaceChildren(read, looked, told, weighed, kept)
@@ -328,14 +328,15 @@ class Viewer {
       paintState(canvas, numbers)
       strip.append(element("span", "", after ? "after" : "before"), canvas)
     })
-    const opened = GATES[kind].flatMap(([name, what, why], gate) => {
+    const why = (text) => (cell === 0 ? [element("p", "why", text)] : []) // the second cell is of the same kind
+    const opened = GATES[kind].flatMap(([name, what, reason], gate) => {
       const share = gates[cell][place][gate] / 100
-      const rows = [bar(`${name}: ${what.toLowerCase()}`, share)]
-      if (kind === "gru" && what === KEPT) rows.push(bar(`${name}: let in of the new`, 1 - share))
-      return [...rows, element("p", "why", why)]
+      const rows = [bar(`${name}: ${what}`, share, "gate")]
+      if (kind === "gru" && what === KEPT) rows.push(bar(`${name}: let in of the new`, 1 - share, "gate"))
+      return [...rows, ...why(reason)]
     })
-    if (!opened.length) opened.push(element("p", "", NO_GATES))
-    return [strip, element("p", "note", told), element("p", "why", WHY.hidden), ...opened]
+    if (!opened.length) opened.push(...why(NO_GATES))
+    return [strip, element("p", "note", told), ...why(WHY.hidden), ...opened]
   }
 
   leave() {
@@ -345,8 +346,8 @@ class Viewer {
 }
 
 // A name with a share, from 0 to 1, of something.
-function bar(name, share, chosen = false) {
-  const row = element("div", chosen ? "candidate chosen" : "candidate")
+function bar(name, share, className) {
+  const row = element("div", `share-of ${className}`)
   const length = element("span", "bar")
   length.style.width = `${100 * share}%`
   row.append(element("span", "", name), length, element("span", "share", percent(Math.log(share))))
