@@ -169,12 +169,13 @@ def test_the_picture_of_an_example_can_be_clicked(page, on_the_page, examples):
     page.open("Examples to try")
     name = "tennis"
     hit = """
+    if (document.getAnimations().some(({ playState }) => playState === "running")) return null
     const picture = document.querySelector(`.st-key-tile-${arguments[0]} img`)
     picture?.scrollIntoView({ block: "center" })
     const { left, top, width, height } = picture?.getBoundingClientRect() ?? {}
     return width && document.elementFromPoint(left + width / 2, top + height / 2).innerText
     """
-    page.until(lambda: page.driver.execute_script(hit, name) == name.capitalize())  # once the expander is open
+    page.until(lambda: page.driver.execute_script(hit, name) == name.capitalize())  # once the expander has opened
     ActionChains(page.driver).move_to_element(page.all(f".st-key-tile-{name} img")[0]).click().perform()
     (path,) = [path for path in examples if path.stem == name]
     page.shows(on_the_page.caption(path).text)
