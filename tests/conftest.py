@@ -15,6 +15,12 @@ from .drawing import draw, tiny_captioner
 EXAMPLES = Path(__file__).parents[1] / "captioner" / "examples"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that share the tests among them have a thread each, or they would be in each other's way."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session")
 def bundled() -> Captioner:
     """The model that ships."""

@@ -20,7 +20,7 @@ def test_beginnings_in_common_change_nothing(cell):
     decoder = tiny_model(cell).decoder
     together = sentence_log_probs(decoder, GRID, SENTENCES, SPECIAL)
     for sentence, total in zip(SENTENCES, together, strict=True):
-        places = read(decoder, GRID, sentence, SPECIAL)
+        places = read(decoder, GRID, sentence, SPECIAL).log_probs
         assert places.shape == (len(sentence) + 1, len(WORDS))
         alone = sum(place[word].item() for place, word in zip(places, [*sentence, SPECIAL.end], strict=True))
         assert total == pytest.approx(alone, abs=1e-4)
@@ -32,7 +32,7 @@ def test_reading_is_teacher_forcing():
     hidden, _ = decoder(GRID, torch.tensor([[[SPECIAL.start, *sentence]]]))
     forbidden = torch.tensor(SPECIAL.forbidden)
     expected = decoder.predict(hidden[0, 0]).index_fill(1, forbidden, -torch.inf).log_softmax(-1)
-    assert torch.allclose(read(decoder, GRID, sentence, SPECIAL), expected, atol=1e-5)
+    assert torch.allclose(read(decoder, GRID, sentence, SPECIAL).log_probs, expected, atol=1e-5)
 
 
 def test_no_sentence_at_all_is_no_error():
