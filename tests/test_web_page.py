@@ -110,6 +110,31 @@ def test_words_show_maps_and_the_lesson(page, cat):
     page.viewer("viewer.querySelector('details').open = false")
 
 
+@pytest.mark.parametrize("width", [1280, 360])
+def test_every_probability_of_the_lesson_has_one_line_and_a_bar_long_enough_to_compare(page, cat, width):
+    page.emulate("light", width)
+    page.viewer("viewer.querySelector('details').open = true")
+    script = """
+    const least = viewer.captioner.data.candidates[arguments[0]].at(-1)
+    const logProb = least[1]
+    least[1] = -20 // "< 0.01 %", than which no share is longer
+    viewer.captioner.choose(arguments[0])
+    least[1] = logProb
+    const heights = [...viewer.querySelectorAll(".share-of .share")].map((share) => share.offsetHeight)
+    const likeliest = viewer.querySelector(".candidate")
+    const share = parseFloat(likeliest.querySelector(".share").textContent) / 100
+    const whole = likeliest.querySelector(".bar").offsetWidth / share
+    return [new Set(heights).size, whole / likeliest.offsetWidth, likeliest.scrollWidth - likeliest.offsetWidth]
+    """
+    seen = [page.viewer(script, place) for place in range(len(cat.words))]
+    assert "< 0.01 %" in page.viewer("return viewer.querySelector('.recurrence').textContent")
+    page.viewer("viewer.querySelector('details').open = false")
+    page.viewer("viewer.captioner.choose(null)")
+    assert {lines for lines, _, _ in seen} == {1}
+    assert min(whole for _, whole, _ in seen) > 0.5
+    assert {beyond for _, _, beyond in seen} == {0}
+
+
 def test_an_alternative_is_shown_as_the_best_caption_is(page, cat):
     label = page.all("#captions .choices label")[1]
     text = label.text.split("\n")[0]
@@ -219,6 +244,7 @@ def test_several_become_a_gallery_and_one_file(page, wanted, tmp_path):
         assert row["score"] == pytest.approx(caption.score, abs=0.02)
     page.click("2: look closer")
     page.shows(captions[1].text)
+    page.until(lambda: page.driver.switch_to.active_element.get_attribute("id") == "result")
     assert "2: shown below" in page.text()
     page.open("Change how it writes")
     page.click("Plain")
@@ -266,6 +292,28 @@ def test_an_example_is_given_by_keys_alone(page, wanted):
         assert name in names
     reached["Desk"].send_keys(Keys.ENTER)
     page.shows(wanted("desk").text)
+    # From where it was, which has gone, to the caption: the next key goes to its first word.
+    page.until(lambda: page.driver.switch_to.active_element.get_attribute("id") == "result" and is_idle(page))
+    assert page.driver.execute_script(OUTLINE)
+    ActionChains(page.driver).send_keys(Keys.TAB).perform()
+    assert page.viewer("return viewer.getRootNode().activeElement === viewer.querySelector('.word')")
+
+
+@pytest.mark.usefixtures("cat")
+def test_it_says_that_it_works_where_the_settings_are_too(page):
+    page.open("Change how it writes")
+    script = """
+    const working = document.querySelector("#working")
+    working.hidden = false
+    document.querySelector("#setting-blockNgram").scrollIntoView({ block: "end" })
+    const { top, bottom } = working.getBoundingClientRect()
+    working.hidden = true
+    return [scrollY, top, bottom, innerHeight]
+    """
+    scrolled, top, bottom, height = page.driver.execute_script(script)
+    page.click("Change how it writes")
+    assert scrolled > 400
+    assert 0 <= top < bottom <= height
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])
@@ -394,6 +442,27 @@ def test_without_webassembly_it_says_so(page, host):
         assert not page.all("#loading button:not([hidden])")
     finally:
         page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_a_model_that_cannot_be_loaded_can_be_tried_again(page, host, wanted):
+    visit(page, host.address)
+    forget = "for (const name of await caches.keys()) if (name.includes(' model ')) await caches.delete(name)"
+    run(page, forget)
+    page.driver.get(host.address)
+    is_ready(page)
+    host.cut = True
+    try:
+        page.click("Load the model")
+        page.until(lambda: "The model cannot be loaded." in page.text())
+    finally:
+        host.cut = False
+    loading = page.all("#loading")[0]
+    assert "problem" in loading.get_attribute("class").split()
+    assert loading.text.index("cannot be loaded") < loading.text.index("Try again")
+    page.upload(EXAMPLES / "tennis.jpg")
+    page.until(lambda: "The photograph waits" in loading.text)
+    page.click("Try again")
+    page.shows(wanted("tennis").text)
 
 
 def test_the_icons_are_pictures_of_their_size(site):

@@ -125,7 +125,9 @@ def test_what_pages_import_is_there(site):
 
 
 def test_without_a_runtime_it_is_loaded_from_elsewhere_and_checked(tiny_export, tmp_path):
-    export_site(tmp_path / "site", None, tiny_export)
+    told: list[str] = []
+    export_site(tmp_path / "site", None, tiny_export, tell=told.append)
+    assert "load onnxruntime-web from https://cdn.jsdelivr.net" in told[-1]
     about = listed(tmp_path / "site")["runtime"]
     assert about["folder"] == f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist/"
     assert {name: sealed for build in about["builds"].values() for name, sealed in build.items()} == SEALS

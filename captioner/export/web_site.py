@@ -28,7 +28,7 @@ from .onnx_writer import CARD, export_onnx
 from .target import check_replaceable
 from .web_icons import SIZES, draw_icon
 from .web_model import LIST, model_list
-from .web_runtime import ADDRESS, CDN, SEALS, find_runtime, sealed_builds
+from .web_runtime import ADDRESS, CDN, PACKAGE, SEALS, find_runtime, sealed_builds
 
 FORMAT = "captioner-web"
 SITE = "site.json"
@@ -85,7 +85,8 @@ def export_site(
             check_target(folder)  # again, since it took a while
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be written: {error.strerror or error}.") from error
-    tell(f"{folder} is a whole site, and its README.md says how to publish it. Try: python -m http.server -d {folder}")
+    site = "a whole site" if runtime else f"a site whose visitors load {PACKAGE} from {CDN}"
+    tell(f"{folder} is {site}, and its README.md says how to publish it. Try: python -m http.server -d {folder}")
 
 
 def copy_model(exported: Path, target: Path) -> None:

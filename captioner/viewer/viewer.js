@@ -66,12 +66,12 @@ function element(tag, className, text = "") {
 const KEPT = "kept of the old"
 const GATES = {
   lstm: [
-    ["Forget gate", KEPT, "It says for each number in the cell's memory how much of it stays."],
+    ["Forget gate", KEPT, "It says for each number in the cell's memory how much of it stays; the bar is their average."],
     ["Input gate", "let in of the new", "It says how much of what has just been read is added to the memory."],
     ["Output gate", "let out", "It says how much of the memory shows in the hidden state, which is all that others see."],
   ],
   gru: [
-    ["Update gate", KEPT, "It says for each number of the hidden state how much of it stays; the rest becomes new."],
+    ["Update gate", KEPT, "It says for each number of the hidden state how much of it stays; the bar is their average."],
     ["Reset gate", "old let into the new", "It says how much of the old state the new one is made from."],
   ],
   rnn: [],
@@ -79,7 +79,8 @@ const GATES = {
 const NO_GATES = "A plain recurrent cell has no gates: with each word it makes its whole hidden state anew."
 const WHY = {
   hidden: `A hidden state is all that a cell tells of the sentence so far: a list of numbers from −1 to 1. Each square is
-    one of them, orange above zero, blue below, and the paler the nearer to it.`,
+    one of them, orange above zero, blue below, and the fainter the nearer to it. The upper ones are from before the cell
+    read something, the lower ones from after.`,
   looked: "Attention compares the hidden state with each part of the photograph; what suits it best goes on to the second cell.",
   weighed: "The second cell's hidden state gives every word that the model knows a score, and softmax makes these probabilities.",
 }

@@ -29,7 +29,7 @@ export async function showGallery(site, looks, result, wanted) {
     made.querySelector("button").onclick = async () => {
       mark(tiles, index)
       await result.show(looks[index])
-      document.querySelector("#result").scrollIntoView({ block: "start" })
+      result.focus()
     }
   })
   place.querySelector(".tiles").replaceChildren(...tiles)

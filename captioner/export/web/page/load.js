@@ -61,6 +61,7 @@ export async function startLoading() {
     if (loaded) return
     button.hidden = true
     offer.hidden = true
+    panel.classList.remove("problem")
     loaded = (async () => {
       const { Captioner } = await import("../core/captioner.js")
       return Captioner.load({ base: new URL(".", document.baseURI).href, onProgress })
@@ -77,6 +78,7 @@ export async function startLoading() {
       (error) => {
         loaded = undefined
         tell(`The model cannot be loaded. ${explain(error)}`)
+        panel.classList.add("problem")
         button.hidden = false
         button.textContent = `Try again (${size})`
       },
@@ -94,6 +96,7 @@ export async function startLoading() {
       if (!hindrance && !loaded) {
         const photographs = waiting === 1 ? "The photograph waits" : `${waiting} photographs wait`
         offer.textContent = `${photographs} for the model, which works in your browser. ${once}`
+        offer.hidden = false // it is, once loading has failed
         button.focus()
       }
       if (!panel.hidden) panel.scrollIntoView({ block: "center" })

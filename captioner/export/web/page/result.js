@@ -93,7 +93,14 @@ export async function startResult(site, loading, changed) {
       shown = look
       await refresh()
       const examples = document.querySelector("#giving details")
-      examples.open = false // they make room
+      // They make room; the focus must not be left on what is no longer there.
+      if (examples.contains(document.activeElement)) section.focus({ preventScroll: true })
+      examples.open = false
+    },
+    // Go to what is shown, as who reads with keys or a screen reader wants to as well.
+    focus() {
+      section.focus({ preventScroll: true })
+      section.scrollIntoView({ block: "start" })
     },
   }
 }
