@@ -1,10 +1,8 @@
 """Walks through the page that needs no server, with the real model in a real, headless Chromium."""
 
 import functools
-import io
 import json
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -193,33 +191,6 @@ def test_downloads(page, cat):
             frames.append(walk.convert("RGB").tobytes())
             assert walk.info["duration"] == (1800 if number == walk.n_frames - 1 else 900)
         assert len(set(frames)) == len(frames)
-
-
-def test_texts_are_those_of_python(page):
-    from captioner.certainty import percent
-    from captioner.page.downloads import alt_html, alt_markdown
-    from captioner.rows import rows_file
-
-    names = ["a.jpg", 'söme "one"\'s (2)*!~.jpg', "a/b&c<d>.png", "=1+1,2.jpg", "'@x\n.jpg"]
-    told = {"A man's [hat]\\.": ("a", "man"), '=It\'s "a", b.': ("it", "'s")}
-    captions = [SimpleNamespace(text=text, words=words) for text, words in told.items()]
-    for caption in captions:
-        for name in names:
-            found = run(
-                page,
-                "const texts = await import('/page/texts.js'); return [texts.altHtml(...a), texts.altMarkdown(...a)]",
-                name,
-                caption.text,
-            )
-            assert found == [alt_html(name, caption), alt_markdown(name, caption)]
-    values = [-0.0001, -0.5, -2.31, -4.7, -9.9, -20]
-    assert run(page, "const { percent } = await import('/page/texts.js'); return a[0].map(percent)", values) == [
-        percent(value) for value in values
-    ]
-    rows = [{"file": name, "caption": captions[1].text, "words": ["it", "'s"]} for name in names]
-    found = run(page, "const { rowsFile } = await import('/page/texts.js'); return rowsFile(a[0], 'csv')", rows)
-    wanted = rows_file(rows, ".csv").decode()
-    assert found.replace('[""it"",""\'s""]', '[""it"", ""\'s""]') == wanted
 
 
 def test_several_become_a_gallery_and_one_file(page, wanted, tmp_path):
@@ -430,46 +401,3 @@ def test_a_new_version_takes_the_place_of_the_old(page, host, site):
     finally:
         host.newer = {}
         run(page, "return navigator.serviceWorker.getRegistration().then((it) => it.update()).then(() => 1)")
-
-
-def test_without_webassembly_it_says_so(page, host):
-    source = {"source": "delete globalThis.WebAssembly"}
-    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
-    try:
-        page.driver.get(host.address)
-        is_ready(page)
-        assert "This browser has no WebAssembly" in page.text()
-        assert not page.all("#loading button:not([hidden])")
-    finally:
-        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
-
-
-def test_a_model_that_cannot_be_loaded_can_be_tried_again(page, host, wanted):
-    visit(page, host.address)
-    forget = "for (const name of await caches.keys()) if (name.includes(' model ')) await caches.delete(name)"
-    run(page, forget)
-    page.driver.get(host.address)
-    is_ready(page)
-    host.cut = True
-    try:
-        page.click("Load the model")
-        page.until(lambda: "The model cannot be loaded." in page.text())
-    finally:
-        host.cut = False
-    loading = page.all("#loading")[0]
-    assert "problem" in loading.get_attribute("class").split()
-    assert loading.text.index("cannot be loaded") < loading.text.index("Try again")
-    page.upload(EXAMPLES / "tennis.jpg")
-    page.until(lambda: "The photograph waits" in loading.text)
-    page.click("Try again")
-    page.shows(wanted("tennis").text)
-
-
-def test_the_icons_are_pictures_of_their_size(site):
-    for icon in json.loads((site / "manifest.webmanifest").read_text())["icons"]:
-        path = site / icon["src"]
-        if icon["type"] == "image/png":
-            with Image.open(io.BytesIO(path.read_bytes())) as picture:
-                assert "x".join(map(str, picture.size)) == icon["sizes"]
-        else:
-            assert path.read_text().startswith("<svg")
