@@ -19,7 +19,16 @@ from captioner.cells import GATES
 from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
 from captioner.decoder import Memory, State
 from captioner.errors import OutputError
-from captioner.export.onnx_folder import MANIFEST, README, SIGNATURES, check_target, digest, read_manifest
+from captioner.export.onnx_folder import (
+    MANIFEST,
+    MEMORY,
+    README,
+    SIGNATURES,
+    STATE,
+    check_target,
+    digest,
+    read_manifest,
+)
 from captioner.export.onnx_graphs import decoder_graphs, halve
 from captioner.vocabulary import Vocabulary
 
@@ -87,6 +96,19 @@ def test_the_readme_is_true(exported, bundled, examples, tmp_path):
     command = [sys.executable, str(tmp_path / "caption.py"), str(examples[2])]
     said = subprocess.run(command, cwd=exported, capture_output=True, text=True, check=True).stdout.split()
     assert said == list(bundled.caption(examples[2], method="greedy", block_ngram=0).words)
+
+
+def test_the_document_names_what_goes_in_and_out():
+    text = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)\.onnx` \|(.*)$", text, re.MULTILINE))
+    assert rows.keys() == SIGNATURES.keys()
+    for name, signature in SIGNATURES.items():
+        into, out, _ = rows[name].split(" | ")
+        # "four states", "the next states", and "the above"
+        otherwise = {*STATE, *(f"next_{state}" for state in STATE), *(MEMORY if name == "step" else ())}
+        for told, names in ((into, signature.inputs), (out, signature.outputs)):
+            named = [name for name in names if name not in otherwise]
+            assert re.findall(rf"\b(?:{'|'.join(named)})\b", told) == named
 
 
 def test_the_files_speak_for_themselves(exported):
@@ -322,7 +344,7 @@ def test_an_encoder_in_whole_numbers(small, tmp_path, capsys):
         (["--int8-encoder"], "--int8-encoder and --calibration need one another"),
         (
             ["--int8-encoder", "--calibration", str(tmp_path / "0.png")],
-            "at least 8 photographs.* 1 could be read",
+            r"at least 8 photographs.* of \S*0\.png 1 could be read",
         ),
     ):
         with pytest.raises(SystemExit):
