@@ -13,6 +13,7 @@ import numpy
 import pytest
 import torch
 
+from benchmarks.onnx_speed import main as compare_speed
 from captioner import Captioner, CheckpointError, SettingError, imports
 from captioner.__main__ import main
 from captioner.cells import GATES
@@ -184,6 +185,21 @@ def test_identity_is_of_what_the_files_hold(small, exported, tmp_path):
 def test_the_command_takes_a_folder(small, pictures, capsys):
     assert main([str(pictures[0]), "--checkpoint", str(small)]) == 0
     assert capsys.readouterr().out.endswith(f"{Captioner.load(small).caption(pictures[0]).text}\n")
+
+
+def test_its_speed_is_compared(small, pictures, tmp_path, capsys):
+    command = [str(small), str(pictures[0].parent), "--checkpoint", str(small.parent / "tiny.safetensors")]
+    threads = torch.get_num_threads()
+    compare_speed([*command, "--rounds", "1", "--processor-time"])
+    torch.set_num_threads(threads)
+    heading, _, *rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line[:1] == "|"]
+    assert (heading[1], heading[-1]) == ("torch, fp32", f"{small} |")
+    searches = ("encoder", "beam 3, best score", "the default search")
+    assert [row[0] for row in rows] == [f"| {name}, {how}" for how in ("alone", "in a batch of 8") for name in searches]
+    assert all(re.fullmatch(r"\d+ \(\d+\)(?: \|)?", cell) for row in rows for cell in row[1:])
+    (tmp_path / "bad").mkdir()
+    with pytest.raises(SystemExit, match=r"error: .*bad is no model in ONNX"):
+        compare_speed([str(tmp_path / "bad"), str(pictures[0]), *command[2:]])
 
 
 def test_it_needs_the_cpu_and_its_own_precision(small):
