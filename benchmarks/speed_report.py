@@ -170,7 +170,9 @@ def limit_row(name: str, found: Measurements, case: Case, multiply_adds: float, 
     # Between two steps a decoder's weights may stay in the caches; between two photographs an encoder's hardly do.
     bandwidth = machine.memory if case.part == "encoder" else machine.caches[case.precision]
     operations = 2 * multiply_adds
-    least = max(operations / machine.peaks[case.precision], read / bandwidth) / 1e9
+    # The decoder computes in float32, whatever the encoder does.
+    peak = machine.peaks[case.precision if case.part == "encoder" else "fp32"]
+    least = max(operations / peak, read / bandwidth) / 1e9
     return [
         f"{name}, {case.precision}, {batch_name(case.batch)}",
         f"{1000 * seconds:.1f}",

@@ -26,11 +26,11 @@ print(json.dumps([done.returncode, seconds, memory, done.stdout, done.stderr]))
 """
 
 
-def seconds_of(action: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    start = time.perf_counter()
+def seconds_of(action: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds that a call takes, by a clock."""
+    start = clock()
     action()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def best_of(repeat: int, action: Callable[[], object]) -> float:
@@ -38,15 +38,17 @@ def best_of(repeat: int, action: Callable[[], object]) -> float:
     return min(seconds_of(action) for _ in range(repeat))
 
 
-def in_turn(rounds: int, actions: Mapping[Key, Callable[[], object]]) -> dict[Key, list[float]]:
-    """Seconds of each call in each round, in which they take turns.
+def in_turn(
+    rounds: int, actions: Mapping[Key, Callable[[], object]], clock: Callable[[], float] = time.perf_counter
+) -> dict[Key, list[float]]:
+    """Seconds of each call in each round, in which they take turns, by a clock.
 
     So whatever else the machine does falls on all alike, and can be taken out by `ratio`.
     """
     seconds: dict[Key, list[float]] = {key: [] for key in actions}
     for _ in range(rounds):
         for key, action in actions.items():
-            seconds[key].append(seconds_of(action))
+            seconds[key].append(seconds_of(action, clock))
     return seconds
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from .checkpoint import Checkpoint, load_checkpoint, model_tensors
-from .config import SearchConfig
+from .config import SearchConfig, check
 from .errors import SettingError
 from .model import CaptionModel
 from .photo import PhotoSource, open_photo, photo_to_tensor
@@ -194,10 +194,10 @@ class Captioner:
         """The cheap part, as often as settings change: a grid (B, C, H, W) to a caption for each photograph.
 
         Raises:
-            SettingError: if a setting is unknown or out of range.
+            SettingError: if a setting is unknown or out of range, or the grid is none of this model's.
         """
         config = SearchConfig.of(settings)
-        grid = grid.to(self.device)
+        grid = self._checked(grid)
         found = search(self._decoder, grid, self._special, config)
         if config.rerank and self.config.typical and any(len(hypotheses) > 1 for hypotheses in found):
             found = self._rerank(found, grid, config)
@@ -210,9 +210,12 @@ class Captioner:
             grid: one photograph's, (1, C, H, W), as `encode` gives it.
             words: the T words of a caption of it, as in `Caption.words`.
             count: how many candidates to name at each place.
+
+        Raises:
+            SettingError: if the grid is none of this model's.
         """
         sentence = self.vocabulary.encode(words)[1:-1]
-        reading = read(self._decoder, grid.to(self.device), sentence, self._special)
+        reading = read(self._decoder, self._checked(grid), sentence, self._special)
         log_probs, likeliest = reading.log_probs.topk(min(count, reading.log_probs.size(-1)))
         names = {self.vocabulary.end: ""}
         candidates = [
@@ -220,6 +223,23 @@ class Captioner:
             for place in zip(likeliest.tolist(), log_probs.tolist(), strict=True)
         ]
         return Explanation(self.config.decoder.cell, candidates, reading.hidden.cpu().numpy(), reading.gates.numpy())
+
+    def _checked(self, grid: Tensor) -> Tensor:
+        """A grid (B, C, H, W) as float32 on the model's device, however it was kept since it was encoded.
+
+        Raises:
+            SettingError: if it is none of this model's.
+        """
+        check(isinstance(grid, Tensor), f"A grid is a tensor, as encode gives it, not {type(grid).__name__}.")
+        channels, shape = self.config.decoder.grid_channels, tuple(grid.shape)
+        wanted = f"This model reads grids of the shape (photographs, {channels}, height, width), not {shape}."
+        fits = len(shape) == 4 and shape[1] == channels and 0 not in shape[2:]
+        check(fits, f"{wanted} Take those that encode gives.")
+        grid = grid.to(self.device, torch.float32)
+        # What float16, which a GPU without bfloat16 takes, cannot hold is infinite; no sentence can be found then.
+        advice = "Please load the model with precision='fp32' (--precision fp32) and encode the photographs again."
+        check(bool(grid.isfinite().all()), f"The grid holds values that are no finite numbers. {advice}")
+        return grid
 
     @torch.inference_mode()
     def _rerank(self, found: list[list[Hypothesis]], grid: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:
@@ -239,7 +259,7 @@ class Captioner:
     def _matches(self, found: list[list[Hypothesis]], grid: Tensor) -> list[list[float]]:
         """How well each photograph's sentences suit it; rows are as long as the longest, filled up with 0."""
         sentences = [[hypothesis.ids for hypothesis in hypotheses] for hypotheses in found]
-        return self.model.match(grid.float(), sentences).tolist()
+        return self.model.match(grid, sentences).tolist()
 
     def _to_caption(self, hypotheses: list[Hypothesis], grid_size: tuple[int, int], alternatives: int) -> Caption:
         """The best hypothesis as a caption, the others as its alternatives."""

@@ -166,6 +166,8 @@ def test_a_report():
     assert rows["encoder, fp32, alone"] == ["40.0", "2.00", "4", "50", "0.1", "10.0", "25 %"]
     # 10 million multiply-adds before the first word and 30 for its words; 40 MB of weights read in ten steps
     assert rows["search, beam 3, fp32, alone"] == ["8.0", "0.08", "40", "10", "5.0", "0.4", "5 %"]
+    # in half the time, but in float32 too
+    assert rows["search, beam 3, bf16, alone"] == ["4.0", "0.08", "40", "20", "10.0", "0.4", "10 %"]
     assert rows["encoder and beam 3 against the encoder alone, fp32, alone"][1:] == ["1.20 times", "holds"]
     assert rows["encoder and beam 3, bf16 against fp32, in a batch of 8"][1:] == ["2.00 times", "holds"]
     assert rows["search with beam 3 against the reference decoder, alone"][1:] == ["12.50 times", "holds"]

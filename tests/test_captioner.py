@@ -91,6 +91,33 @@ def test_encode_once_decode_often(bundled, examples):
     assert first[0].text == bundled.caption(examples[0], beam_size=3).text
 
 
+@pytest.mark.parametrize("kept_as", [torch.float16, torch.bfloat16, torch.float64])
+def test_grids_may_have_been_kept_in_other_numbers(tiny, kept_as):
+    grid = tiny.encode([draw("red", "circle"), draw("blue", "square")]).to(kept_as)
+    expected = tiny.decode(grid.float())
+    assert [caption.log_probs for caption in tiny.decode(grid)] == [caption.log_probs for caption in expected]
+    words = expected[0].words
+    assert tiny.explain(grid[:1], words).candidates == tiny.explain(grid[:1].float(), words).candidates
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_grid_without_numbers_is_told(tiny, method, value):
+    grid = tiny.encode([draw("red", "circle"), draw("blue", "square")]).clone()
+    grid[1, 3, 1, 2] = value
+    with pytest.raises(SettingError, match=r"no finite numbers\..*precision='fp32'"):
+        tiny.decode(grid, method=method)
+
+
+def test_what_is_no_grid_of_the_model_is_told(tiny):
+    for shape in ((512, 3, 3), (1, 511, 3, 3), (1, 512, 0, 3)):
+        with pytest.raises(SettingError, match=rf"\(photographs, 512, height, width\), not \({shape[0]}, "):
+            tiny.decode(torch.zeros(shape))
+    with pytest.raises(SettingError, match="A grid is a tensor, as encode gives it, not ndarray"):
+        tiny.explain(numpy.zeros((1, 512, 3, 3)), ["a"])
+    assert tiny.decode(torch.zeros(0, 512, 3, 3)) == []
+
+
 def test_sources_agree(bundled, examples):
     path = examples[1]
     sources = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path)]

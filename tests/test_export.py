@@ -13,14 +13,26 @@ import numpy
 import pytest
 import torch
 
+from benchmarks.onnx_speed import main as compare_speed
 from captioner import Captioner, CheckpointError, SettingError, imports
 from captioner.__main__ import main
 from captioner.cells import GATES
 from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
 from captioner.decoder import Memory, State
 from captioner.errors import OutputError
-from captioner.export.onnx_folder import MANIFEST, README, SIGNATURES, check_target, digest, read_manifest
+from captioner.export.onnx_folder import (
+    MANIFEST,
+    MEMORY,
+    README,
+    SIGNATURES,
+    STATE,
+    check_target,
+    digest,
+    read_manifest,
+    write_manifest,
+)
 from captioner.export.onnx_graphs import decoder_graphs, halve
+from captioner.export.onnx_int8 import Photographs, quantize
 from captioner.vocabulary import Vocabulary
 
 from .drawing import COLOURS, SHAPES, WORDS, draw, tiny_model
@@ -87,6 +99,19 @@ def test_the_readme_is_true(exported, bundled, examples, tmp_path):
     command = [sys.executable, str(tmp_path / "caption.py"), str(examples[2])]
     said = subprocess.run(command, cwd=exported, capture_output=True, text=True, check=True).stdout.split()
     assert said == list(bundled.caption(examples[2], method="greedy", block_ngram=0).words)
+
+
+def test_the_document_names_what_goes_in_and_out():
+    text = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)\.onnx` \|(.*)$", text, re.MULTILINE))
+    assert rows.keys() == SIGNATURES.keys()
+    for name, signature in SIGNATURES.items():
+        into, out, _ = rows[name].split(" | ")
+        # "four states", "the next states", and "the above"
+        otherwise = {*STATE, *(f"next_{state}" for state in STATE), *(MEMORY if name == "step" else ())}
+        for told, names in ((into, signature.inputs), (out, signature.outputs)):
+            named = [name for name in names if name not in otherwise]
+            assert re.findall(rf"\b(?:{'|'.join(named)})\b", told) == named
 
 
 def test_the_files_speak_for_themselves(exported):
@@ -162,6 +187,21 @@ def test_identity_is_of_what_the_files_hold(small, exported, tmp_path):
 def test_the_command_takes_a_folder(small, pictures, capsys):
     assert main([str(pictures[0]), "--checkpoint", str(small)]) == 0
     assert capsys.readouterr().out.endswith(f"{Captioner.load(small).caption(pictures[0]).text}\n")
+
+
+def test_its_speed_is_compared(small, pictures, tmp_path, capsys):
+    command = [str(small), str(pictures[0].parent), "--checkpoint", str(small.parent / "tiny.safetensors")]
+    threads = torch.get_num_threads()
+    compare_speed([*command, "--rounds", "1", "--processor-time"])
+    torch.set_num_threads(threads)
+    heading, _, *rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line[:1] == "|"]
+    assert (heading[1], heading[-1]) == ("torch, fp32", f"{small} |")
+    searches = ("encoder", "beam 3, best score", "the default search")
+    assert [row[0] for row in rows] == [f"| {name}, {how}" for how in ("alone", "in a batch of 8") for name in searches]
+    assert all(re.fullmatch(r"\d+ \(\d+\)(?: \|)?", cell) for row in rows for cell in row[1:])
+    (tmp_path / "bad").mkdir()
+    with pytest.raises(SystemExit, match=r"error: .*bad is no model in ONNX"):
+        compare_speed([str(tmp_path / "bad"), str(pictures[0]), *command[2:]])
 
 
 def test_it_needs_the_cpu_and_its_own_precision(small):
@@ -322,12 +362,22 @@ def test_an_encoder_in_whole_numbers(small, tmp_path, capsys):
         (["--int8-encoder"], "--int8-encoder and --calibration need one another"),
         (
             ["--int8-encoder", "--calibration", str(tmp_path / "0.png")],
-            "at least 8 photographs.* 1 could be read",
+            r"at least 8 photographs.* of \S*0\.png 1 could be read",
         ),
     ):
         with pytest.raises(SystemExit):
             main([*command, *arguments])
         assert re.search(message, capsys.readouterr().err, re.DOTALL)
+
+
+def test_whole_numbers_change_few_captions_of_the_examples(exported, bundled, examples, tmp_path):
+    folder = Path(shutil.copytree(exported, tmp_path / "int8"))
+    ranges = Photographs(str(examples[0].parent), bundled.config.encoder.image_size)
+    onnx.save(quantize(onnx.load(folder / "encoder.onnx"), ranges), folder / "encoder.onnx")
+    write_manifest(read_manifest(folder), folder)
+    coarse, exact = Captioner.load(folder).caption_batch(examples), bundled.caption_batch(examples)
+    changed = [(one.text, other.text) for one, other in zip(coarse, exact, strict=True) if one.text != other.text]
+    assert len(changed) <= 2, changed  # docs/export.md says how many of 400 do
 
 
 def test_pictures_go_in_as_they_are(small):

@@ -21,9 +21,9 @@ from streamlit import net_util
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
-from captioner import Caption, PhotoError
+from captioner import Caption, Captioner, PhotoError
 from captioner.page.downloads import alt_html, alt_markdown, caption_json, figure_png, walk_gif
-from captioner.page.engine import CAPTIONS, GRIDS, TOGETHER, BusyError, Engine, Look
+from captioner.page.engine import CAPTIONS, GRIDS, TOGETHER, BusyError, Engine, Look, load_engine
 from captioner.page.host import bound_uploads, keep_to_itself, refused_uploads
 from captioner.page.viewer import displayed_words
 from captioner.rows import rows_file
@@ -44,6 +44,19 @@ def engine(tiny) -> Engine:
 
 def ignore(_before: int) -> None:
     """Tell nobody."""
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "auto"), ("", "auto"), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_a_host_chooses_the_precision(chosen, expected, tiny, monkeypatch):
+    monkeypatch.delenv("CAPTIONER_PRECISION", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CAPTIONER_PRECISION", chosen)
+    asked = []
+    for name in ("keep_to_itself", "set_threads", "gc.freeze"):
+        monkeypatch.setattr(f"captioner.page.engine.{name}", lambda: None)
+    monkeypatch.setattr(Captioner, "load", lambda _, precision: asked.append(precision) or tiny)
+    assert load_engine.__wrapped__().captioner is tiny
+    assert asked == [expected]
 
 
 def test_a_photograph_is_encoded_once_and_decoded_for_each_setting(engine, monkeypatch):

@@ -123,6 +123,24 @@ def test_a_photograph_does_not_depend_on_its_batch(method):
         assert [h.ids for h in alone] == [h.ids for h in together[number]]
 
 
+def test_whoever_has_finished_leaves_the_batch():
+    grid = tables(3, 2)
+    grid[0, :, END] += 200  # of one word
+    grid[2, :, END] -= 200  # cut
+    rows = []
+
+    class Watched(Bigrams):
+        def step(self, words, state, memory):
+            rows.append(len(words))
+            return super().step(words, state, memory)
+
+    config = SearchConfig(method="greedy", minimum_length=1, maximum_length=6, block_ngram=0)
+    found = search(Watched(), grid, SPECIAL, config)
+    lengths = [len(hypotheses[0].ids) for hypotheses in found]
+    assert lengths[0] == 1 < lengths[1] < lengths[2] == 6
+    assert rows == [sum(length >= place for length in lengths) for place in range(7)]
+
+
 def test_never_a_forbidden_word_or_an_empty_sentence():
     grid = tables(20, 5)
     grid[:, :, [PAD, START, UNKNOWN]] += 20

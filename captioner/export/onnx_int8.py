@@ -42,7 +42,7 @@ class Photographs:
         if len(self._pixels) < LEAST:
             raise SettingError(
                 f"--calibration wants at least {LEAST} photographs, better {MOST}, like those to be captioned; "
-                f"{len(self._pixels)} could be read."
+                f"of {name} {len(self._pixels)} could be read."
             )
         self._next = iter(self._pixels)
 

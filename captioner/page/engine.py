@@ -214,13 +214,16 @@ def is_bundled() -> bool:
 def load_engine() -> Engine:
     """The model, once for all visitors: the bundled one, or the checkpoint that CAPTIONER_CHECKPOINT names.
 
+    CAPTIONER_PRECISION chooses its precision, see `Captioner`.
+
     Raises:
         CaptionerError: if it cannot be loaded; the log says why.
     """
     keep_to_itself()
     set_threads()
     try:
-        engine = Engine(Captioner.load(os.environ.get("CAPTIONER_CHECKPOINT")))
+        precision = os.environ.get("CAPTIONER_PRECISION") or "auto"
+        engine = Engine(Captioner.load(os.environ.get("CAPTIONER_CHECKPOINT"), precision=precision))
     except CaptionerError as error:
         logging.getLogger(__name__).error("The model cannot be loaded: %s", error)
         reason = "Whoever runs this page finds the reason in its log."
