@@ -116,6 +116,12 @@ def test_the_lesson_names_what_came_before_and_the_candidates(page, cat):
     for part in ("A hidden state is", "how much of it stays", "Attention compares", "softmax makes"):
         assert part in told
     page.viewer("viewer.querySelector('.explaining').click()")
+    assert "the sentence ended" not in told
+    page.viewer("viewer.captioner.choose(viewer.captioner.data.words.length - 1)")
+    assert re.search(
+        r"the sentence ended: .* \d+ %\.", page.viewer("return viewer.querySelector('.recurrence').innerText")
+    )
+    page.viewer("viewer.captioner.choose(2)")
     page.viewer("viewer.querySelector('.next').click()")
     assert f"Word 4 of {len(cat.words)}" in page.viewer("return viewer.querySelector('.place').textContent")
     page.viewer("viewer.querySelector('details').open = false")

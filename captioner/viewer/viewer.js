@@ -309,9 +309,12 @@ class Viewer {
     const told = element("li", "", "What it saw there went into the second cell, the one that writes:")
     told.append(...this.remembered(1, place))
     const weighed = element("li", "", "The five likeliest words then:")
-    weighed.append(...data.candidates[place].map(([text, logProb]) => bar(text || "(end)", Math.exp(logProb), text === word ? "candidate chosen" : "candidate")))
+    for (const [text, logProb] of data.candidates[place]) {
+      weighed.append(bar(text || "(end)", Math.exp(logProb), text === word ? "candidate chosen" : "candidate"))
+    }
     weighed.append(element("p", "why", WHY.weighed))
     const kept = element("li", "", `It wrote “${word}”. ${reason(data.candidates[place], word)}`)
+    if (place === data.words.length - 1) kept.append(` ${ending(data.candidates[place + 1])}`)
     this.find(".recurrence").replaceChildren(read, looked, told, weighed, kept)
   }
 
@@ -360,6 +363,13 @@ function reason(candidates, word) {
   if (rank === 0) return "It was the likeliest."
   return `Another was likelier here, but the search weighs whole sentences, draws at random if it is to be creative, and
     keeps its rules (length, no phrase twice).`
+}
+
+// Why nothing came after the last word; the end of a sentence is the word "".
+function ending(candidates) {
+  const end = candidates.find(([text]) => text === "")
+  const share = end ? `a probability of ${percent(end[1])}` : "a small probability only"
+  return `Then the sentence ended: the sign for that, which the model writes like a word, had ${share}.`
 }
 
 // The page without a server also draws maps into files.
