@@ -22,8 +22,9 @@ from captioner.errors import OutputError
 from captioner.export.onnx_folder import MANIFEST, README, SIGNATURES, check_target, digest, read_manifest
 from captioner.export.onnx_graphs import decoder_graphs, halve
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import COLOURS, SHAPES, draw
 
-from .drawing import COLOURS, SHAPES, WORDS, draw, tiny_model
+from .drawing import WORDS, tiny_model
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
