@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from captioner import Captioner
+from train.data.drawn import draw
 
-from .drawing import draw, tiny_captioner
+from .drawing import tiny_captioner
 
 EXAMPLES = Path(__file__).parents[1] / "captioner" / "examples"
 

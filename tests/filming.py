@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from .drawing import draw
+from train.data.drawn import draw
 
 LOOKS = (("red", "circle"), ("green", "square"), ("blue", "triangle"))
 

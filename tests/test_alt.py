@@ -14,8 +14,9 @@ from captioner.batch.alt_command import main
 from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
 from captioner.errors import PhotoError
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import draw
 
-from .drawing import WORDS, draw, tiny_model
+from .drawing import WORDS, tiny_model
 
 INSERTED = re.compile(rb' alt="[^"]*"')
 

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from captioner.page import give
 from captioner.page.engine import Engine, load_engine
+from train.data.drawn import draw
 
 from .conftest import EXAMPLES
-from .drawing import draw
 
 APP = str(Path(__file__).parents[1] / "app.py")
 

@@ -16,8 +16,9 @@ from captioner.__main__ import main
 from captioner.batch.archives import safe_parts
 from captioner.batch.figures import FigureFolder
 from captioner.batch.sources import find_items
+from train.data.drawn import draw
 
-from .drawing import draw, save_tiny
+from .drawing import save_tiny
 from .packing import KINDS, METHODS, PHOTOS, TARS, find, read, special, write_archive, write_tar, write_zip
 
 

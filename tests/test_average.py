@@ -7,9 +7,10 @@ import torch
 from captioner.checkpoint import Checkpoint, digest, load_checkpoint, model_tensors, save_checkpoint, to_half
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
+from train.data.drawn import drawn_data
 from train.learn.average import average_checkpoints
 
-from .drawing import WORDS, drawn_data, tiny_model
+from .drawing import WORDS, tiny_model
 
 
 def test_the_mean_of_models(tmp_path, capsys):

@@ -22,8 +22,9 @@ from captioner.batch.sources import find_items, read_list
 from captioner.errors import SettingError
 from captioner.imports import import_pyarrow
 from captioner.photo import normalise
+from train.data.drawn import COLOURS, SHAPES, draw
 
-from .drawing import COLOURS, SHAPES, draw, save_tiny
+from .drawing import save_tiny
 
 PHOTOS = 72
 

@@ -14,8 +14,9 @@ from captioner import Captioner, SearchConfig, SettingError
 from captioner.captioner import special_ids
 from captioner.search import search
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import COLOURS, SHAPES, draw
 
-from .drawing import COLOURS, SHAPES, WORDS, draw, tiny_captioner, tiny_model
+from .drawing import WORDS, tiny_captioner, tiny_model
 
 SETTINGS = [
     {"beam_size": 1},

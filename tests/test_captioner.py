@@ -11,8 +11,9 @@ from PIL import Image
 
 from captioner import Caption, Captioner, PhotoError, SettingError
 from captioner.cells import GATES
+from train.data.drawn import draw
 
-from .drawing import draw, tiny_captioner
+from .drawing import tiny_captioner
 
 
 def check_promises(caption: Caption, reranked: bool = False) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from captioner import DataError
 from train.data.captions import Example, read_captions, read_documents, readable_photos
-
-from .drawing import draw
+from train.data.drawn import draw
 
 COCO = {
     "images": [

@@ -7,8 +7,9 @@ import torch
 from benchmarks.cells import CHOICES, HEADINGS, main, seconds_an_epoch
 from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint, to_half, with_prefix
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import drawn_data
 
-from .drawing import WORDS, drawn_data, tiny_model
+from .drawing import WORDS, tiny_model
 
 
 def test_four_decoders_over_the_same_grids(tmp_path, capsys):

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from train.__main__ import main
-
-from .drawing import drawn_data
+from train.data.drawn import drawn_data
 
 
 @pytest.fixture

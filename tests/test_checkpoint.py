@@ -12,8 +12,9 @@ from captioner import Captioner, CheckpointError
 from captioner.captioner import BUNDLED
 from captioner.checkpoint import Checkpoint, load_checkpoint, model_tensors, save_checkpoint, to_half
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import draw
 
-from .drawing import WORDS, draw, tiny_model
+from .drawing import WORDS, tiny_model
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from PIL import Image, ImageCms
 
 from captioner import open_photo
 from captioner.colour import MAXIMUM_PROFILE_BYTES
+from train.data.drawn import draw
 
-from .drawing import draw, encoded
+from .drawing import encoded
 from .profiles import ADOBE_RGB, DISPLAY_P3, SRGB, cmyk_profile, grey_profile, in_srgb, rgb_profile
 
 PIL_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

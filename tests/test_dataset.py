@@ -9,8 +9,9 @@ from captioner.vocabulary import Vocabulary
 from train.data.augmentation import Augmentation
 from train.data.captions import Example
 from train.data.dataset import MIRRORED, CaptionDataset, collate, epoch_order
+from train.data.drawn import draw
 
-from .drawing import WORDS, draw
+from .drawing import WORDS
 
 
 def dataset(tmp_path, captions: tuple[str, ...], **settings) -> CaptionDataset:

@@ -13,12 +13,13 @@ from captioner.checkpoint import Checkpoint, model_tensors, save_checkpoint
 from captioner.vocabulary import tokenize
 from train.__main__ import main
 from train.data.captions import Example
+from train.data.drawn import draw
 from train.judge import metrics
 from train.judge.attention import measure_attention, read_instances
 from train.judge.evaluate import make_report, read_results, references_of, write_captions
 from train.judge.metrics import score
 
-from .drawing import draw, tiny_captioner
+from .drawing import tiny_captioner
 
 REFERENCES = {
     1: ["A brown dog runs through the tall grass.", "A dog is running in a field of grass."],

@@ -34,8 +34,9 @@ from captioner.export.onnx_folder import (
 from captioner.export.onnx_graphs import decoder_graphs, halve
 from captioner.export.onnx_int8 import Photographs, quantize
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import COLOURS, SHAPES, draw
 
-from .drawing import COLOURS, SHAPES, WORDS, draw, tiny_model
+from .drawing import WORDS, tiny_model
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -14,8 +14,9 @@ from captioner.batch import scenes
 from captioner.batch.ledger import read_rows
 from captioner.batch.video import End, Film, Sample, read_film
 from captioner.rows import FORMATS, Row
+from train.data.drawn import draw
 
-from .drawing import draw, save_tiny
+from .drawing import save_tiny
 from .filming import film, pictures
 
 

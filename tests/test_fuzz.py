@@ -20,8 +20,9 @@ from captioner.errors import OutputError
 from captioner.photo import FORMATS
 from captioner.rows import Csv, JsonLines
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import draw
 
-from .drawing import WORDS, draw, encoded
+from .drawing import WORDS, encoded
 from .packing import KINDS, PHOTOS, read, write_archive
 from .profiles import DISPLAY_P3, rgb_profile
 

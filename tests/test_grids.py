@@ -8,9 +8,8 @@ import torch
 
 from captioner import DataError
 from train.data.dataset import MIRRORED
+from train.data.drawn import draw
 from train.data.grids import ABANDONED_SECONDS, FolderCache, MemoryCache
-
-from .drawing import draw
 
 GRID = torch.arange(8.0).view(2, 2, 2) / 3
 GIGABYTES = 1e-6

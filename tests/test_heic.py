@@ -12,8 +12,9 @@ from PIL import Image
 from captioner import PHOTO_SUFFIXES, PhotoError, heic, heic_process, open_photo
 from captioner.heic import coded_sizes, is_heic
 from captioner.photo import check_start
+from train.data.drawn import draw
 
-from .drawing import draw, encoded
+from .drawing import encoded
 from .heic import HEIC
 from .profiles import DISPLAY_P3, in_srgb
 

@@ -13,8 +13,9 @@ from PIL import Image, TiffImagePlugin
 
 from captioner import PhotoError, open_photo, photo
 from captioner.photo import FORMATS, check_start
+from train.data.drawn import draw
 
-from .drawing import draw, encoded
+from .drawing import encoded
 
 LARGE = 30_000
 

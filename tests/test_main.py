@@ -13,8 +13,9 @@ from PIL import Image
 from captioner.__main__ import main
 from captioner.batch.ledger import read_rows
 from captioner.rows import FORMATS
+from train.data.drawn import draw
 
-from .drawing import draw, save_tiny
+from .drawing import save_tiny
 
 
 @pytest.fixture(scope="module")

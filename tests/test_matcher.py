@@ -13,13 +13,14 @@ from captioner.errors import DataError, SettingError
 from captioner.matcher import Matcher
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
+from train.data.drawn import drawn_data
 from train.learn.config import MatchingConfig
 from train.learn.finish import unfinished, with_image_size
 from train.learn.matching import Matching, with_matcher
 from train.learn.material import read_examples
 from train.learn.sentences import Sentence, read_sentences
 
-from .drawing import WORDS, drawn_data, tiny_model
+from .drawing import WORDS, tiny_model
 
 
 def checkpoint_of(typical: bool = False) -> Checkpoint:

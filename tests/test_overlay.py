@@ -5,8 +5,7 @@ from PIL import Image
 
 from captioner import Caption
 from captioner.overlay import attention_figure, heat_map, overlay_attention
-
-from .drawing import draw
+from train.data.drawn import draw
 
 
 def one_hot(row: int, column: int) -> numpy.ndarray:

@@ -27,8 +27,7 @@ from captioner.page.engine import CAPTIONS, GRIDS, TOGETHER, BusyError, Engine, 
 from captioner.page.host import bound_uploads, keep_to_itself, refused_uploads
 from captioner.page.viewer import displayed_words
 from captioner.rows import rows_file
-
-from .drawing import draw
+from train.data.drawn import draw
 
 
 def png(colour: str, shape: str, **metadata: object) -> bytes:

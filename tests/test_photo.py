@@ -11,8 +11,9 @@ from PIL import Image
 from captioner import PhotoError, open_photo
 from captioner.photo import MAXIMUM_PIXELS, TURNS, photo_to_tensor
 from captioner.pixels import LONGEST_SIDE, reduced
+from train.data.drawn import draw
 
-from .drawing import draw, encoded
+from .drawing import encoded
 
 
 def colour_at(image: Image.Image, x: int, y: int) -> tuple[int, ...]:

@@ -6,8 +6,9 @@ import torch
 from captioner import Captioner, SettingError
 from captioner.precision import choose_precision, half_is_faster, lowered
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import draw
 
-from .drawing import WORDS, draw, tiny_model
+from .drawing import WORDS, tiny_model
 
 CPU = torch.device("cpu")
 # Of the captions of the examples, with the default search, these may be other than in float32.

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from captioner.checkpoint import load_checkpoint
+from train.data.drawn import drawn_data
 from train.learn.objective import untouched_loss
 from train.learn.processes import Processes
 
-from .drawing import drawn_data, tiny_model
+from .drawing import tiny_model
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 

@@ -16,9 +16,10 @@ from captioner.rerank import agreements, by_agreement, in_order
 from captioner.search import search
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
+from train.data.drawn import draw, drawn_data
 from train.learn.finish import unfinished, with_image_size, with_repeatable, with_typical
 
-from .drawing import WORDS, draw, drawn_data, tiny_model
+from .drawing import WORDS, tiny_model
 
 
 def test_agreement_is_the_mean_f_measure_of_ngrams():

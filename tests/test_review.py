@@ -19,8 +19,9 @@ from captioner.batch.review import HERE, check_page, write_review
 from captioner.batch.sources import Item
 from captioner.errors import DiskError, OutputError, SettingError
 from captioner.rows import FORMATS
+from train.data.drawn import draw
 
-from .drawing import draw, save_tiny
+from .drawing import save_tiny
 
 SETTINGS = {"model": "abc", "length_penalty": 0.5, "alternatives": 2}
 VOID = {"meta", "img", "input", "br", "link"}

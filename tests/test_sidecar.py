@@ -11,8 +11,9 @@ from captioner.batch.sidecar import Sidecars
 from captioner.batch.sources import Item
 from captioner.batch.xmp import EMPTY, with_description
 from captioner.errors import SettingError
+from train.data.drawn import draw
 
-from .drawing import draw, save_tiny
+from .drawing import save_tiny
 
 SOMEBODYS = with_description(EMPTY, "A dog.").replace(b">A dog.", b">Our dog.")
 

@@ -20,10 +20,11 @@ from captioner.encoder import Encoder, default_statistics
 from captioner.imports import import_timm
 from captioner.model import CaptionModel
 from captioner.vocabulary import Vocabulary
+from train.data.drawn import draw, drawn_data
 from train.learn.config import FitConfig
 from train.learn.fit import fit
 
-from .drawing import WORDS, draw, drawn_data
+from .drawing import WORDS
 from .test_encoder import photos
 
 ROOT = Path(__file__).parent.parent

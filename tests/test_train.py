@@ -18,12 +18,13 @@ from captioner.decoder import Decoder
 from captioner.model import CaptionModel
 from captioner.vocabulary import Vocabulary
 from train.__main__ import main
+from train.data.drawn import COLOURS, SHAPES, draw, drawn_data
 from train.learn.config import FitConfig
 from train.learn.fit import fit
 from train.learn.learner import new_model
 from train.learn.objective import cross_entropy
 
-from .drawing import COLOURS, SHAPES, WORDS, draw, drawn_data
+from .drawing import WORDS
 
 
 @pytest.fixture(scope="module")

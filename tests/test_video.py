@@ -15,8 +15,8 @@ from captioner.batch.sources import find_items
 from captioner.batch.video import End, Film, Sample, parse_interval, read_film, shown_size
 from captioner.errors import PhotoError, SettingError
 from captioner.photo import open_photo
+from train.data.drawn import draw
 
-from .drawing import draw
 from .filming import film, marked, pictures, pyav, sound
 
 

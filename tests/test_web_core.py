@@ -22,9 +22,10 @@ from captioner.export.onnx_writer import export_onnx
 from captioner.export.web_model import model_list
 from captioner.export.web_site import policy
 from captioner.photo import photo_to_tensor
+from train.data.drawn import draw
 
 from .browser import CHROMIUM, DRIVER, Page, opened
-from .drawing import draw, encoded, save_tiny
+from .drawing import encoded, save_tiny
 from .hosting import Host, hosted
 from .various import refusals, various_photos
 

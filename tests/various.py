@@ -6,9 +6,10 @@ from itertools import product
 from PIL import Image
 
 from captioner import open_photo
+from train.data.drawn import COLOURS, SHAPES, draw
 
 from .conftest import EXAMPLES
-from .drawing import COLOURS, SHAPES, draw, encoded
+from .drawing import encoded
 
 
 def various_photos() -> dict[str, bytes]:

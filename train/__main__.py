@@ -1,4 +1,4 @@
-"""python -m train check | fit | average | match | finish | evaluate: look at data, train captioners, and score them."""
+"""python -m train draw | check | fit | average | match | finish | evaluate: train captioners, and score them."""
 
 import argparse
 import json
@@ -20,6 +20,7 @@ from captioner.threads import set_threads
 
 from .check import Source, check_data
 from .data.captions import Example, read_captions, readable_photos
+from .data.drawn import write_drawn_data
 from .judge.attention import measure_attention, read_instances
 from .judge.evaluate import (
     Written,
@@ -231,6 +232,12 @@ def save_scored(checkpoint: Checkpoint, arguments: argparse.Namespace, search: d
     print("  ".join(f"{key} {value}" for key, value in checkpoint.scores.items()))
 
 
+def run_draw(arguments: argparse.Namespace) -> None:
+    """Draw pictures to try training with."""
+    train, val = write_drawn_data(Path(arguments.folder), arguments.copies)
+    print(f"{train} pictures to train on and {val} to validate on are in {arguments.folder}.")
+
+
 def run_check(arguments: argparse.Namespace) -> None:
     """Look at data."""
     config = recipe_of(arguments)
@@ -336,6 +343,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(required=True)
+    draw_parser = commands.add_parser("draw", help="draw pictures with captions, to try training without data")
+    draw_parser.add_argument("folder", help="where images/, train.json and val.json go")
+    draw_parser.add_argument("--copies", type=whole_number, default=8, help="of each of twelve kinds (%(default)s)")
+    draw_parser.set_defaults(run=run_draw)
     check_parser = commands.add_parser("check", help="look at a data set before training on it")
     add_recipe_arguments(check_parser, CHECKED)
     check_parser.set_defaults(run=run_check)
