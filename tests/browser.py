@@ -83,10 +83,11 @@ class Page:
 
     def until(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
         """Wait until a condition gives something, and return that."""
-        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+        from selenium.common import exceptions
         from selenium.webdriver.support.ui import WebDriverWait
 
-        ignored = [NoSuchElementException, StaleElementReferenceException]
+        ignored = [exceptions.NoSuchElementException, exceptions.StaleElementReferenceException]
+        ignored += [exceptions.ElementNotInteractableException]  # what has only begun to open
         return WebDriverWait(self.driver, seconds, 0.1, ignored).until(lambda _: condition())
 
     def all(self, selector: str) -> list[Any]:
