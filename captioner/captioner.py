@@ -212,10 +212,12 @@ class Captioner:
             count: how many candidates to name at each place.
 
         Raises:
-            SettingError: if the grid is none of this model's.
+            SettingError: if the grid is none of this model's, or that of several photographs.
         """
         sentence = self.vocabulary.encode(words)[1:-1]
-        reading = read(self._decoder, self._checked(grid), sentence, self._special)
+        grid = self._checked(grid)
+        check(len(grid) == 1, f"explain takes the grid of one photograph, grid[:1] for instance, not of {len(grid)}.")
+        reading = read(self._decoder, grid, sentence, self._special)
         log_probs, likeliest = reading.log_probs.topk(min(count, reading.log_probs.size(-1)))
         names = {self.vocabulary.end: ""}
         candidates = [

@@ -116,6 +116,8 @@ def test_what_is_no_grid_of_the_model_is_told(tiny):
             tiny.decode(torch.zeros(shape))
     with pytest.raises(SettingError, match="A grid is a tensor, as encode gives it, not ndarray"):
         tiny.explain(numpy.zeros((1, 512, 3, 3)), ["a"])
+    with pytest.raises(SettingError, match=r"grid of one photograph, .* not of 2"):
+        tiny.explain(torch.zeros(2, 512, 3, 3), ["a"])
     assert tiny.decode(torch.zeros(0, 512, 3, 3)) == []
 
 
