@@ -24,7 +24,7 @@ def test_sound_data(arguments, capsys):
     assert "captions 48: 24 photographs with 2" in printed
     assert "words in a caption: from 3 to 4, half have up to 4, 95 % up to 4" in printed
     assert "vocabulary: 9 of 9 training words stand at least 2 times" in printed
-    assert "val: 100.0% of the words written are in it" in printed
+    assert "val: 100.0% of the words written are in it\n" in printed
     assert "warning" not in printed
 
 

@@ -94,4 +94,5 @@ def check_vocabulary(train: Sequence[Example], val: Sequence[Example], minimum_c
         written = Counter(word for example in examples for caption in example.captions for word in tokenize(caption))
         covered = sum(count for word, count in written.items() if word in vocabulary) / max(written.total(), 1)
         strange = [word for word, _ in written.most_common() if word not in vocabulary][:NAMED]
-        print(f"  {split}: {covered:.1%} of the words written are in it; missing are {', '.join(strange)}")
+        missing = f"; missing are {', '.join(strange)}" if strange else ""
+        print(f"  {split}: {covered:.1%} of the words written are in it{missing}")
