@@ -80,8 +80,9 @@ function startCamera(giving, take) {
 
 // Whose an example is: "Desk: Flickr, CC BY 2.0".
 function credit({ label, author, licence, address }, place) {
-  const whose = address ? element("a", "", author, { href: address, rel: "noreferrer" }) : author
-  return [place ? "; " : " ", `${label.toLowerCase()} `, whose, `, ${licence}`]
+  const name = label.toLowerCase() // the link's text, since most have the same author
+  const linked = address ? element("a", "", name, { href: address, rel: "noreferrer" }) : name
+  return [place ? "; " : " ", linked, ` (${author}, ${licence})`]
 }
 
 function exampleTile(example, take) {
