@@ -27,6 +27,7 @@ from .browser import ROOT
 from .drawing import WORDS, tiny_model
 
 FLOAT = onnx.TensorProto.FLOAT
+EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f]")
 WEB = ROOT / "captioner" / "export" / "web"
 
 
@@ -275,3 +276,12 @@ def test_settings_begin_as_the_search_does(site):
         assert f"{name}: {written}," in core
     for name in re.findall(r'\["(\w+)",|^      "(\w+)",', (WEB / "page" / "settings.js").read_text(), re.M):
         assert "".join(name) in facts["defaults"]
+
+
+@pytest.mark.parametrize("folder", ["page", "viewer", "export/web"])
+def test_no_page_needs_a_font_of_emoji(folder):
+    kinds = (".py", ".html", ".js", ".css")
+    files = [path for path in (ROOT / "captioner" / folder).rglob("*") if path.suffix in kinds]
+    assert len(files) > 3
+    for path in files:
+        assert not EMOJI.search(path.read_text(encoding="utf-8")), path.name
