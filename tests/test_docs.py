@@ -24,11 +24,16 @@ from .drawing import save_tiny
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "MODEL_CARD.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS += sorted((ROOT / "docs" / "learn").glob("*.ipynb"))
 # Programs of others: what they do with their arguments is not ours to test.
 OTHERS = {"cd", "docker", "git", "hf", "jupyter", "npm", "pip", "streamlit", "tar"}
 # What starts a program of ours as often as one likes, and where that program's own command line begins.
 STARTERS = {"torchrun": "-m", "srun": "python", "parallel": "python"}
 SUBCOMMANDS = {"captioner": ("alt", "export", "merge"), "train": None}  # None: always one
+STEPS = ("fit", "evaluate", "check", "average", "match", "finish", "draw")
+# Programs whose options a text speaks of without the rest of the command.
+TOLD = [("captioner", None), *(("captioner", name) for name in SUBCOMMANDS["captioner"])]
+TOLD += [*(("train", name) for name in STEPS), ("benchmarks.batch", None), ("benchmarks.load", None)]
 
 
 def name_of(path: Path) -> str:
@@ -36,7 +41,11 @@ def name_of(path: Path) -> str:
 
 
 def text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    """A document; of a notebook, what is no code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return text
+    return "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -116,6 +125,15 @@ def test_every_command_is_one_that_the_program_understands(path):
         check_ours(module, words[3 : min(ends, default=len(words))])
 
 
+@pytest.mark.usefixtures("blank_main")
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_option_that_a_text_names_is_one_of_some_program(path):
+    known = {option for program in TOLD for option in re.findall(r"--[a-z0-9][a-z0-9-]*", help_of(*program))}
+    codes = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text_of(path), flags=re.DOTALL))
+    named = {word for code in codes if code.startswith("--") for word in re.findall(r"--[a-z0-9][a-z0-9-]*", code)}
+    assert named <= known, f"{name_of(path)} names {named - known}"
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_relative_link_leads_somewhere(path):
     links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```|`[^`]*`", "", text_of(path), flags=re.DOTALL))
@@ -174,6 +192,33 @@ def test_the_commands_of_the_readme_do_what_they_say(place, capsys):
     assert [row["file"] for row in rows] == ["photos/kitchen.jpg", "photos/riders.jpg"]
     assert main(find("captioner alt", readme)[1:]) == 0
     assert 'alt="' in (place / "site" / "index.html").read_text()
+    capsys.readouterr()
+
+
+@pytest.mark.usefixtures("place")
+def test_the_commands_that_share_photographs_out_do_what_they_say(capsys):
+    (shared,) = [words for words in commands(ROOT / "docs" / "batch.md") if words[0] == "parallel"]
+    words = shared[shared.index("captioner") + 1 : shared.index(":::")]
+    for share in range(1, 17):
+        assert main([word.replace("{}", str(share)) for word in words]) in (0, None)
+    assert main(find("captioner merge", ROOT / "docs" / "batch.md")[1:]) == 0
+    rows = [json.loads(line) for line in Path("captions.jsonl").read_text().splitlines()]
+    assert [row["file"] for row in rows] == ["photos/kitchen.jpg", "photos/riders.jpg"]
+    capsys.readouterr()
+
+
+@pytest.mark.usefixtures("place", "blank_main")
+def test_drawing_and_averaging_do_what_they_say(monkeypatch, capsys):
+    training = ROOT / "docs" / "training.md"
+    for name in "AB":
+        shutil.copy("runs/mine/best.safetensors", f"{name}.safetensors")
+    for words, made in (
+        (find("train draw", training), "FOLDER/train.json"),
+        (find("train average", training), "C.safetensors"),
+    ):
+        monkeypatch.setattr(sys, "argv", words)
+        assert run_module("train") == 0, capsys.readouterr()
+        assert Path(made).exists()
     capsys.readouterr()
 
 
