@@ -1,6 +1,7 @@
 """The page about the architecture says what is so."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +35,16 @@ def test_what_is_to_be_changed_exists(line):
         elif name.endswith((".py", ".js")):
             assert name in {path.name for path in sources}
         else:
-            begins = re.compile(rf"^\s*(class|def|function) {name}\b|^{name}\b.* = ", re.MULTILINE)
-            assert any(begins.search(path.read_text(encoding="utf-8")) for path in sources), name
+            assert any(begins(name, path) for path in sources), name
+    for *names, file in re.findall(r"`(\w+)`(?: and `(\w+)`)? in `([^`]+)`", line.split("|")[2]):
+        (path,) = [path for path in sources if str(path).endswith(f"/{file}")]
+        assert all(begins(name, path) for name in names if name), f"{file} has no {names}"
+
+
+def begins(name: str, path: Path) -> bool:
+    """Whether a file has the definition of this name."""
+    found = re.compile(rf"^\s*(class|def|function|const) {name}\b|^{name}\b.* = ", re.MULTILINE)
+    return bool(found.search(path.read_text(encoding="utf-8")))
 
 
 def test_twenty_likely_changes_are_told():
