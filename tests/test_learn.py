@@ -40,6 +40,7 @@ def faults(notebook: dict[str, Any], number: int, size: int) -> list[str]:
         "no exercises": "Exercise" in "".join(texts),
         "not run from top to bottom": [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1)),
         "no outputs stored": any(cell["outputs"] for cell in code),
+        "times of execution": not any("execution" in cell["metadata"] for cell in code),
         "a path of some machine": not MACHINE_PATH.search("".join(texts) + json.dumps(code)),
         "a formula without its source": all(has_source(text, texts) for text in texts if "$$" in text),
     }
@@ -129,6 +130,8 @@ def spoil(notebook: dict[str, Any], what: str) -> None:
             cell["outputs"] = []
     elif what == "error":
         code[0]["outputs"] = [{"output_type": "error", "ename": "E", "evalue": "", "traceback": []}]
+    elif what == "times":
+        code[0]["metadata"]["execution"] = {"iopub.status.busy": "2026-01-01T00:00:00Z"}
     elif what == "path":
         code[0]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["/home/me/captioner\n"]}]
     elif what == "heading":
@@ -145,7 +148,7 @@ def spoil(notebook: dict[str, Any], what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["order", "outputs", "error", "path", "heading", "title", "solution", "figure", "kind"]
+    "what", ["order", "outputs", "error", "times", "path", "heading", "title", "solution", "figure", "kind"]
 )
 def test_faults_are_found(what: str):
     path = NOTEBOOKS[0]
