@@ -127,6 +127,30 @@ def test_the_lesson_names_what_came_before_and_the_candidates(page, cat):
     page.viewer("viewer.querySelector('details').open = false")
 
 
+@pytest.mark.usefixtures("cat")
+@pytest.mark.parametrize(("cell", "names"), [("gru", ["Update", "Update", "Reset"]), ("rnn", [])], ids=["gru", "rnn"])
+def test_the_lesson_tells_the_gates_of_other_cells(page, cell, names):
+    page.viewer(
+        """
+    viewer.querySelector('details').open = true
+    viewer.captioner.lstm ??= viewer.captioner.data
+    viewer.captioner.show({ ...viewer.captioner.lstm, key: arguments[0], cell: arguments[0] })
+    """,
+        cell,
+    )
+    gates = page.viewer("return [...viewer.querySelectorAll('.gate')].map((row) => row.innerText)")
+    assert [row.split(" gate")[0] for row in gates] == names * 2
+    if names:
+        kept, let_in, _ = [int(re.search(r"(\d+) %$", row)[1]) for row in gates[:3]]
+        assert abs(kept + let_in - 100) <= 1
+    assert len(page.viewer("return [...viewer.querySelectorAll('.states canvas')]")) == 4
+    page.viewer("viewer.querySelector('.explaining').click()")
+    told = page.viewer("return viewer.querySelector('.recurrence').innerText")
+    assert ("has no gates" in told) == (cell == "rnn")
+    page.viewer("viewer.querySelector('.explaining').click()")
+    page.viewer("viewer.querySelector('details').open = false; viewer.captioner.show(viewer.captioner.lstm)")
+
+
 def test_settings_write_anew(page, cat, on_the_page, examples):
     from selenium.webdriver.common.keys import Keys
 
