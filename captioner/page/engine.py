@@ -166,16 +166,16 @@ class Engine:
         with self._lock:
             if key in self._captions:
                 return self._captions[key]
-        return self._await(lambda: self._kept(self._captions, key, work), tell)
+        return self._await(lambda: self._kept(key, work), tell)
 
-    def _kept(self, kept: LRUCache, key: Any, work: Callable[[], Result]) -> Result:
+    def _kept(self, key: Any, work: Callable[[], Result]) -> Result:
         """In the worker: what somebody before has found, or the result of work, which is then kept."""
         with self._lock:
-            if key in kept:
-                return kept[key]
+            if key in self._captions:
+                return self._captions[key]
         result = work()
         with self._lock:
-            kept[key] = result
+            self._captions[key] = result
         return result
 
     def _await(self, work: Callable[[], Result], tell: Tell) -> Result:

@@ -19,10 +19,10 @@ def show_result(engine: Engine, look: Look, in_gallery: bool) -> None:
     top = st.container()  # shown first, but known only after the settings and the choice below
     others = st.container()
     settings = choose_settings()
-    if settings != st.session_state.get("settings", settings) and in_gallery:
-        st.session_state.settings = settings
-        st.rerun()
+    has_changed = settings != st.session_state.get("settings", settings)
     st.session_state.settings = settings
+    if has_changed and in_gallery:
+        st.rerun()
     with faults_told():
         with top, waiting("Writing the caption") as tell:
             best = engine.write(look, settings, tell)

@@ -61,17 +61,17 @@ function element(tag, className, text = "") {
   return made
 }
 
-// What a gate's opening means, by the kind of cell: its name, what the share is of, and that in a sentence. A cell whose
-// gate both keeps and lets in shows what it lets in too.
-const KEPT = "kept of the old"
+// What a gate's opening means, by the kind of cell: its name, what its share is, that in a sentence, and, of a gate
+// that lets in what it does not keep, what the rest is.
+const [KEPT, NEW] = ["kept of the old", "let in of the new"]
 const GATES = {
   lstm: [
     ["Forget gate", KEPT, "It says for each number in the cell's memory how much of it stays; the bar is their average."],
-    ["Input gate", "let in of the new", "It says how much of what has just been read is added to the memory."],
+    ["Input gate", NEW, "It says how much of what has just been read is added to the memory."],
     ["Output gate", "let out", "It says how much of the memory shows in the hidden state, which is all that others see."],
   ],
   gru: [
-    ["Update gate", KEPT, "It says for each number of the hidden state how much of it stays; the bar is their average."],
+    ["Update gate", KEPT, "It says for each number of the hidden state how much of it stays; the bar is their average.", NEW],
     ["Reset gate", "old let into the new", "It says how much of the old state the new one is made from."],
   ],
   rnn: [],
@@ -333,10 +333,10 @@ class Viewer {
       strip.append(element("span", "", after ? "after" : "before"), canvas)
     })
     const why = (text) => (cell === 0 ? [element("p", "why", text)] : []) // the second cell is of the same kind
-    const opened = GATES[kind].flatMap(([name, what, reason], gate) => {
+    const opened = GATES[kind].flatMap(([name, what, reason, rest], gate) => {
       const share = gates[cell][place][gate] / 100
       const rows = [bar(`${name}: ${what}`, share, "gate")]
-      if (kind === "gru" && what === KEPT) rows.push(bar(`${name}: let in of the new`, 1 - share, "gate"))
+      if (rest) rows.push(bar(`${name}: ${rest}`, 1 - share, "gate"))
       return [...rows, ...why(reason)]
     })
     if (!opened.length) opened.push(...why(NO_GATES))
