@@ -11,8 +11,17 @@ import pytest
 from captioner import Captioner
 from train.data.drawn import draw
 
+from .browser import CHROMIUM, DRIVER
 from .drawing import tiny_captioner
+from .hosting import Host, hosted
 
+# The `pytestmark` of tests in a browser.
+IN_A_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="needs Chromium and its driver (Debian: chromium, chromium-driver)"
+    ),
+]
 EXAMPLES = Path(__file__).parents[1] / "captioner" / "examples"
 
 
@@ -72,6 +81,13 @@ def site(exported, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "site"
     export_site(folder, Path(runtime).parent, exported)
     return folder
+
+
+@pytest.fixture(scope="module")
+def host(site) -> Iterator[Host]:
+    """The page that needs no server, served as files are."""
+    with hosted(site) as running:
+        yield running
 
 
 @pytest.fixture

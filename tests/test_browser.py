@@ -6,15 +6,10 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from .browser import CHROMIUM, DRIVER, Page, opened, served
-from .conftest import EXAMPLES
+from .browser import Page, opened, served
+from .conftest import EXAMPLES, IN_A_BROWSER
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="needs Chromium and its driver (Debian: chromium, chromium-driver)"
-    ),
-]
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,10 @@ import pytest
 
 from captioner.__main__ import main
 
+from .browser import ROOT
 from .conftest import EXAMPLES
 from .drawing import save_tiny
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "MODEL_CARD.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DOCUMENTS += sorted((ROOT / "docs" / "learn").glob("*.ipynb"))
 # Programs of others: what they do with their arguments is not ours to test.

@@ -67,10 +67,15 @@ def faults_of_outputs(cells: list[tuple[str, str, dict[str, Any]]]) -> list[str]
     return found
 
 
+def hidden_solutions(text: str) -> list[str]:
+    """The solutions in a text, which are folded until one asks for them."""
+    return re.findall(r"<details>\s*<summary>Solution</summary>\n\n(.*?)</details>", text, re.DOTALL)
+
+
 def faults_of_solutions(texts: list[str]) -> list[str]:
     """Exercises without a hidden solution, and solutions that are not Python."""
     text = "\n".join(texts)
-    hidden = re.findall(r"<details>\s*<summary>Solution</summary>\n\n(.*?)</details>", text, re.DOTALL)
+    hidden = hidden_solutions(text)
     found = [] if len(hidden) >= 2 else ["fewer than two hidden solutions"]
     if text.count("<details>") != len(hidden):
         found.append("a solution is not folded as the others are")

@@ -24,17 +24,13 @@ from captioner.export.web_site import policy
 from captioner.photo import photo_to_tensor
 from train.data.drawn import draw
 
-from .browser import CHROMIUM, DRIVER, Page, opened
+from .browser import Page, opened
+from .conftest import IN_A_BROWSER
 from .drawing import encoded, save_tiny
 from .hosting import Host, hosted
 from .various import refusals, various_photos
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="needs Chromium and its driver (Debian: chromium, chromium-driver)"
-    ),
-]
+pytestmark = IN_A_BROWSER
 
 SEARCHES = ({}, {"method": "greedy"}, {"beam_size": 3, "rerank": 0})
 # Of a photograph that is transparent and also scaled down, Pillow rounds premultiplied colours, and then their way

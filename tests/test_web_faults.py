@@ -8,32 +8,16 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from .browser import CHROMIUM, DRIVER, Page, opened
-from .conftest import EXAMPLES
-from .hosting import Host, hosted
-from .visiting import is_ready, run
+from .browser import Page
+from .conftest import EXAMPLES, IN_A_BROWSER
+from .visiting import first_visitor, is_ready, run
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="needs Chromium and its driver (Debian: chromium, chromium-driver)"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def host(site) -> Iterator[Host]:
-    with hosted(site) as running:
-        yield running
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def page(host, tmp_path_factory) -> Iterator[Page]:
-    """The page as a first visitor finds it."""
-    with opened(tmp_path_factory.mktemp("browser")) as page:
-        page.driver.set_script_timeout(60)
-        page.driver.get(host.address)
-        is_ready(page)
+    with first_visitor(host.address, tmp_path_factory.mktemp("browser")) as page:
         yield page
 
 

@@ -11,34 +11,17 @@ from PIL import Image
 from captioner import Caption
 from captioner.rows import Csv, JsonLines
 
-from .browser import CHROMIUM, DRIVER, Page, opened
-from .conftest import EXAMPLES
-from .hosting import Host, hosted
+from .browser import Page
+from .conftest import EXAMPLES, IN_A_BROWSER
 from .test_browser import serious_findings
-from .visiting import OUTLINE, WATCH, downloaded, is_idle, is_ready, run, visit
+from .visiting import OUTLINE, downloaded, first_visitor, is_idle, is_ready, run, visit
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="needs Chromium and its driver (Debian: chromium, chromium-driver)"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def host(site) -> Iterator[Host]:
-    with hosted(site) as running:
-        yield running
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def browser(host, tmp_path_factory) -> Iterator[Page]:
-    """The page as a first visitor finds it."""
-    with opened(tmp_path_factory.mktemp("browser")) as page:
-        page.driver.set_script_timeout(60)
-        page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-        page.driver.get(host.address)
-        is_ready(page)
+    with first_visitor(host.address, tmp_path_factory.mktemp("browser")) as page:
         yield page
 
 

@@ -1,9 +1,11 @@
 """Driving the page that needs no server in a browser, as its tests do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .browser import Page
+from .browser import Page, opened
 
 WATCH = """
 window.violations = []
@@ -16,6 +18,17 @@ const it = document.activeElement
 const seen = it.id === "files" ? document.querySelector(".button") : it
 return it.id === "viewer" || getComputedStyle(seen).outlineStyle !== "none"
 """
+
+
+@contextmanager
+def first_visitor(address: str, folder: Path) -> Iterator[Page]:
+    """The page as a first visitor finds it; whatever its policy forbids is noted (`WATCH`)."""
+    with opened(folder) as page:
+        page.driver.set_script_timeout(60)
+        page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+        page.driver.get(address)
+        is_ready(page)
+        yield page
 
 
 def is_ready(page: Page) -> None:

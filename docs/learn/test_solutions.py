@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_learn import hidden_solutions
+
 FOLDER = Path(__file__).parent
 NOTEBOOKS = sorted(FOLDER.glob("[1-5]-*.ipynb"))  # those of the sixth train for two minutes
 
@@ -25,7 +27,7 @@ def test_solutions_run(path):
         if cell["cell_type"] == "code":
             code.append(text)
             continue
-        for hidden in re.findall(r"<details>.*?</details>", text, re.DOTALL):
+        for hidden in hidden_solutions(text):
             solutions += re.findall(r"```python\n(.*?)```", hidden, re.DOTALL)
     assert solutions
     program = "\n\n".join([*code, *solutions])
